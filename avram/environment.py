@@ -1,0 +1,62 @@
+"""What the process finds in its environment: variables, and the local parts of ``make run``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def load_local_parts() -> None:
+    """Take from ``VAR_DIR/local.env`` what ``make run`` wrote there of its local servers.
+
+    So that ``manage.py`` works beside ``make run`` without flags. Only where the environment has no
+    SECRET_KEY: one that has is complete, as in production, and is left alone. A variable that is set
+    goes before one in the file.
+    """
+    if "SECRET_KEY" in os.environ:
+        return
+    file = Path(os.environ.get("VAR_DIR") or ROOT / "var") / "local.env"
+    if file.is_file():
+        for line in file.read_text().splitlines():
+            name, _, value = line.partition("=")
+            os.environ.setdefault(name, value)
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read a positive duration such as ``90s``, ``15m``, ``6h`` or ``2d``.
+
+    Raises:
+        ImproperlyConfigured: the text is something else.
+    """
+    number, unit = text.strip()[:-1], text.strip()[-1:]
+    if unit not in _UNITS or not (number.isascii() and number.isdigit()) or not 0 < int(number) < 10**6:
+        raise ImproperlyConfigured(
+            f"{text!r} is no duration: write a whole number and a unit of s, m, h or d, such as 6h"
+        )
+    return timedelta(**{_UNITS[unit]: int(number)})
+
+
+def parse_stale_after(text: str) -> tuple[timedelta, Mapping[str, timedelta]]:
+    """Read STALE_AFTER: a default, then exceptions for single DAGs: ``6h,validate_by_mapper_type=1h``.
+
+    Raises:
+        ImproperlyConfigured: the text is something else.
+    """
+    default, *exceptions = text.split(",")
+    by_dag = {}
+    for exception in exceptions:
+        dag_id, equals, duration = exception.partition("=")
+        if not equals or not dag_id.strip():
+            raise ImproperlyConfigured(
+                f"STALE_AFTER: {exception!r} is no exception for a DAG: write dag_id=duration"
+            )
+        by_dag[dag_id.strip()] = parse_duration(duration)
+    return parse_duration(default), by_dag

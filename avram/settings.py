@@ -1,0 +1,185 @@
+"""Settings, all of them from the environment: docs/settings.md lists the variables.
+
+Nothing insecure is a default: without DEBUG, SECRET_KEY and ALLOWED_HOSTS must be given.
+AWS region, endpoint and credentials come by botocore's own chain (AWS_REGION, roles, …).
+"""
+
+from __future__ import annotations
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from avram.environment import ROOT, load_local_parts, parse_stale_after
+
+load_local_parts()
+env = environ.Env()
+
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="")
+if not SECRET_KEY:
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set. On a developer's machine start `make run` once: it makes one."
+    )
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"] if DEBUG else [])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_celery_beat",
+    "django_celery_results",
+    "harvest",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "avram.urls"
+WSGI_APPLICATION = "avram.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Database -------------------------------------------------------------------------------------
+
+DATABASES = {
+    "default": {
+        **env.db_url("DATABASE_URL", default=f"sqlite:///{ROOT / 'var' / 'avram.sqlite3'}"),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+if "sqlite3" in DATABASES["default"]["ENGINE"]:
+    # Several processes write. WAL lets readers go on meanwhile; IMMEDIATE takes the write lock at
+    # the beginning of a transaction, where waiting for it helps, and not in its middle.
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 30,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Web ------------------------------------------------------------------------------------------
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+STATIC_URL = "static/"
+STATIC_ROOT = ROOT / "staticfiles"
+# In production Procfile's web line collects the files; in DEBUG they are served from their packages.
+WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_AUTOREFRESH = DEBUG
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
+SECURE_SSL_REDIRECT = not DEBUG
+if env.bool("BEHIND_TLS_PROXY", default=False):
+    # Only where a proxy sets this header itself: else anyone can claim to have come by HTTPS.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_HSTS_SECONDS = 0 if DEBUG else 365 * 24 * 3600
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
+X_FRAME_OPTIONS = "DENY"
+
+# --- Rikolti --------------------------------------------------------------------------------------
+
+#: The queue that the SNS topic of Rikolti's events forwards to.
+RIKOLTI_EVENTS_QUEUE_URL = env.str("RIKOLTI_EVENTS_QUEUE_URL", default="")
+#: Whether this worker takes events from that queue, or only runs tasks.
+RIKOLTI_CONSUMER = env.bool("RIKOLTI_CONSUMER", default=True)
+#: How long a running run may be silent before it is stale: a default, and exceptions by DAG.
+STALE_AFTER, STALE_AFTER_BY_DAG = parse_stale_after(env.str("STALE_AFTER", default="6h"))
+
+# --- Celery ---------------------------------------------------------------------------------------
+
+#: The queue of Celery's own messages: by default the one beside the events' queue.
+AVRAM_TASKS_QUEUE_URL = env.str(
+    "AVRAM_TASKS_QUEUE_URL",
+    default=RIKOLTI_EVENTS_QUEUE_URL.rpartition("/")[0] + "/avram-tasks"
+    if RIKOLTI_EVENTS_QUEUE_URL
+    else "",
+)
+#: A second broker that carries what workers tell Flower, since SQS has no way to send to all.
+MONITOR_BROKER_URL = env.str("MONITOR_BROKER_URL", default="")
+
+CELERY_BROKER_URL = "sqs://"
+CELERY_BROKER_TRANSPORT = "harvest.transport:Transport"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "predefined_queues": {"avram-tasks": {"url": AVRAM_TASKS_QUEUE_URL}},
+    "wait_time_seconds": 20,  # The longest poll that SQS allows: three requests a minute when idle.
+    "sqs_base64_encoding": False,  # JSON needs none, and SQS counts bytes.
+}
+CELERY_TASK_DEFAULT_QUEUE = "avram-tasks"
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+
+# A message leaves the queue when its task has ended, well or not at all: what fails for a reason
+# that our code did not foresee is delivered again, and in the end goes to avram-tasks-dlq.
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_ACKS_ON_FAILURE_OR_TIMEOUT = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 4
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+# Both below the visibility timeout of avram-tasks (setup_queues makes it 300 s).
+CELERY_TASK_SOFT_TIME_LIMIT = 120
+CELERY_TASK_TIME_LIMIT = 150
+
+CELERY_RESULT_BACKEND = "django-db"
+CELERY_RESULT_EXTENDED = True
+CELERY_RESULT_EXPIRES = 7 * 24 * 3600
+
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_TIMEZONE = TIME_ZONE
+
+CELERY_WORKER_CONSUMER = "harvest.monitoring:MonitoredConsumer"
+CELERY_WORKER_SEND_TASK_EVENTS = bool(MONITOR_BROKER_URL)
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # SQS has no fanout to carry it.
+
+# --- Logs -----------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "format": "{asctime} {levelname:<7} {name}: {message}",
+            "style": "{",
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {"botocore": {"level": "WARNING"}, "kombu": {"level": "WARNING"}},
+}

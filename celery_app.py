@@ -1,0 +1,26 @@
+"""The Celery app: `celery -A celery_app worker` and `celery -A celery_app beat`.
+
+`celery -A celery_app:monitor flower` reads what the workers tell the monitoring broker.
+"""
+
+import os
+
+from celery import Celery
+from celery.signals import setup_logging
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
+
+app = Celery("avram")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+# By name: it is imported when a worker starts, and Django is ready.
+app.steps["consumer"].add("harvest.consumer:RikoltiConsumer")
+
+#: Not the broker of the tasks: the one that MONITOR_BROKER_URL names (see harvest.monitoring).
+monitor = Celery("avram-monitor", set_as_current=False)
+monitor.config_from_object("django.conf:settings", namespace="MONITOR")
+
+
+@setup_logging.connect
+def leave_logging_to_django(**kwargs: object) -> None:
+    """Keep Celery from replacing the LOGGING of the settings."""

@@ -1,0 +1,29 @@
+"""Avram's harvest pipeline: from the events of Rikolti's DAG runs to a picture of every harvest.
+
+Read it in this order. Imports point upward in this list only.
+
+Pure, standard library only:
+
+errors          what can be wrong with a message
+strictjson      reading JSON that a stranger wrote
+sns             SQS message → SNS notification
+airflow         notification → event of a DAG run; all that is Airflow's and Rikolti's
+status          the status rule, and when a run is stale
+batching        raw messages → one batch a run
+
+With Django, boto3 and Celery:
+
+models          the tables
+recording/      the only writer: events, a run's status, rejected messages, replay
+reconcile       which runs need a look, and what is done with each
+tasks           the Celery tasks record_event → recompute_run_status, and the sweep
+rawqueue        the raw queue: receive, delete, hide
+consumer        the worker's custom consumer: raw queue → one chain of tasks a run
+transport       Celery's SQS broker, made to outlive the network
+monitoring      what workers tell Flower
+
+For people:
+
+admin/          one file a family of pages
+management/     rikolti_status, publish_events, setup_queues
+"""

@@ -1,0 +1,234 @@
+"""What Airflow and Rikolti say: SNS notification → event of a DAG run.
+
+The only pure module that knows Airflow's and Rikolti's words. Source of the rules: Rikolti's
+publisher, and messages seen from a real Airflow 2.6 (docs/message-contract.md).
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode, urlsplit
+
+from harvest.errors import Malformed, MalformedMessage
+from harvest.sns import Notification, json_type, read_date, read_string
+from harvest.strictjson import read_json
+
+#: The length of Airflow's own dag_id, run_id and task_id columns.
+MAX_ID = 250
+#: Amazon MWAA's addresses have 80 characters. Together with the two ids a host is the key of a run,
+#: and PostgreSQL indexes no key of more than 2,704 bytes, an id having up to 1,000.
+MAX_HOST = 255
+#: A Python repr is parsed by Python's own parser, whose memory grows with the text: a conf is small.
+MAX_REPR = 10_000
+#: What an integer column of the databases holds.
+MAX_INTEGER = 2**31 - 1
+
+#: The mark of a message about the DAG run as a whole.
+DAG_COMPLETE = "dag_complete"
+ERROR = "error"
+
+_VERSIONS = ("1.0", 1.0)
+
+
+class Outcome(StrEnum):
+    """What one event, or all events of a run, say of the run."""
+
+    #: Anything that is no end: an event cannot be sent by a run that is not running.
+    RUNNING = "running"
+    #: The run said that it is complete.
+    SUCCEEDED = "succeeded"
+    #: A task failed for good, or the run said that it did.
+    FAILED = "failed"
+
+
+class RunKey(NamedTuple):
+    """What tells one DAG run from all others. ``host`` is "" where the publisher did not say."""
+
+    host: str
+    dag_id: str
+    dag_run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a DAG run, whole and typed.
+
+    ``task_id``, ``try_number`` and ``map_index`` are None for events of the run as a whole.
+    ``collection_id`` is the one that ``dag_run_conf`` names, if it does. Dates are aware, in UTC.
+    """
+
+    message_id: str
+    sns_timestamp: datetime
+    key: RunKey
+    logical_date: datetime
+    dag_run_conf: Any
+    collection_id: int | None
+    task_id: str | None
+    try_number: int | None
+    map_index: int | None
+    rikolti_message: Any
+    dag_level: bool
+    error: bool
+    outcome: Outcome
+    envelope: Mapping[str, Any]
+
+
+def parse_event(notification: Notification) -> Event:
+    """Read a notification's content as an Airflow event.
+
+    Raises:
+        MalformedMessage: a required key is missing, or one has a type or value that can't be meant.
+    """
+    content = notification.content
+    _check_version(content.get("version"))
+    rikolti_message = _decode_message(content.get("rikolti_message"))
+    dag_level = isinstance(rikolti_message, dict) and DAG_COMPLETE in rikolti_message
+    dag_run_conf = decode_conf(content.get("dag_run_conf"))
+    error = _has_error(rikolti_message)
+    return Event(
+        message_id=notification.message_id,
+        sns_timestamp=notification.published_at,
+        key=RunKey(
+            host=_read_host(content),
+            dag_id=read_string(content, "dag_id", MAX_ID),
+            dag_run_id=read_string(content, "dag_run_id", MAX_ID),
+        ),
+        logical_date=read_date(content, "logical_date"),
+        dag_run_conf=dag_run_conf,
+        collection_id=find_collection_id(dag_run_conf),
+        # Dag-level messages carry these of some unrelated task of the run.
+        task_id=None if dag_level else _read_task_id(content),
+        try_number=None if dag_level else _read_integer(content, "try_number"),
+        map_index=None if dag_level else _read_integer(content, "map_index"),
+        rikolti_message=rikolti_message,
+        dag_level=dag_level,
+        error=error,
+        outcome=_decide_outcome(rikolti_message, dag_level=dag_level, error=error),
+        envelope=notification.envelope,
+    )
+
+
+def decode_conf(conf: Any) -> Any:
+    """Return a DAG run's conf as data: {} for null, a str decoded from JSON or from a Python repr.
+
+    A str that is neither stays the str that it is.
+    """
+    if conf is None or conf == "":
+        return {}
+    if not isinstance(conf, str):
+        return conf
+    try:
+        return read_json(conf)
+    except MalformedMessage:
+        pass
+    if len(conf) > MAX_REPR:
+        return conf
+    try:
+        return read_json(json.dumps(ast.literal_eval(conf)))
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, MalformedMessage):
+        return conf
+
+
+def find_collection_id(conf: Any) -> int | None:
+    """Return the id of the collection that a conf names, or None."""
+    value = conf.get("collection_id") if isinstance(conf, dict) else None
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+        value = int(value) if len(value.strip()) < len(str(MAX_INTEGER)) + 1 else None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_INTEGER:
+        return value
+    return None
+
+
+def run_page(key: RunKey) -> str | None:
+    """Return the URL of Airflow 2's page of a run, or None where the host is no web address."""
+    return _grid_page(key, {"dag_run_id": key.dag_run_id, "base_date": ""})
+
+
+def log_page(key: RunKey, task_id: str, map_index: int | None) -> str | None:
+    """Return the URL of Airflow 2's page of a task's log, or None as :func:`run_page` does."""
+    query = {"dag_run_id": key.dag_run_id, "task_id": task_id}
+    if map_index is not None and map_index >= 0:  # -1: not mapped
+        query["map_index"] = str(map_index)
+    return _grid_page(key, {**query, "tab": "logs"})
+
+
+def _grid_page(key: RunKey, query: Mapping[str, str]) -> str | None:
+    if not is_web_address(key.host):
+        return None
+    return f"{key.host}/dags/{quote(key.dag_id, safe='')}/grid?{urlencode(query)}"
+
+
+def is_web_address(host: str) -> bool:
+    """Return whether a host from outside may become a link: http or https, and no tricks."""
+    try:
+        parts = urlsplit(host)
+        parts.port  # noqa: B018 - reading it raises where it is no number
+    except ValueError:
+        return False
+    plain = host.isascii() and host.isprintable() and not any(c in host for c in " \"'<>\\^`{|}?#@")
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and plain
+
+
+def _check_version(version: Any) -> None:
+    # A message without one comes from an old publisher.
+    if version is not None and (isinstance(version, bool) or version not in _VERSIONS):
+        raise MalformedMessage(Malformed.UNKNOWN_VERSION, f"version {str(version)[:40]!r}, not 1.0")
+
+
+def _decode_message(message: Any) -> Any:
+    """A str is decoded when it is JSON of an object or an array, else kept as the str that it is."""
+    if not isinstance(message, str) or not message.lstrip().startswith(("{", "[")):
+        return message
+    try:
+        return read_json(message)
+    except MalformedMessage:
+        return message
+
+
+def _has_error(message: Any) -> bool:
+    """Only a key of an object counts: ``"error" in message`` would find it in any text."""
+    if not isinstance(message, dict):
+        return False
+    return message.get(ERROR) is not None and message[ERROR] is not False
+
+
+def _decide_outcome(message: Any, *, dag_level: bool, error: bool) -> Outcome:
+    if error or (dag_level and message[DAG_COMPLETE] is False):
+        return Outcome.FAILED
+    if dag_level and message[DAG_COMPLETE] is True:
+        return Outcome.SUCCEEDED
+    return Outcome.RUNNING
+
+
+def _read_host(content: Mapping[str, Any]) -> str:
+    if content.get("host") is None or content["host"] == "":
+        return ""
+    host = read_string(content, "host", MAX_HOST)
+    if not host.isascii():
+        raise MalformedMessage(Malformed.BAD_STRING, "host has characters that no address has")
+    return host.strip().rstrip("/")
+
+
+def _read_task_id(content: Mapping[str, Any]) -> str | None:
+    if content.get("task_id") is None or content["task_id"] == "":
+        return None
+    return read_string(content, "task_id", MAX_ID)
+
+
+def _read_integer(content: Mapping[str, Any], key: str) -> int | None:
+    value = content.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise MalformedMessage(
+            Malformed.WRONG_TYPE, f"{key} is a {json_type(value)}, not an integer"
+        )
+    if abs(value) > MAX_INTEGER:
+        raise MalformedMessage(Malformed.WRONG_TYPE, f"{key} is out of range: {value}")
+    return value

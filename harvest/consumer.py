@@ -1,0 +1,222 @@
+"""The custom consumer: a bootstep that takes Rikolti's raw messages inside a Celery worker.
+
+A thread of its own receives with boto3, so that nothing here blocks the worker's loop and no body
+passes through kombu, which takes some of them for its own (docs/design.md says which).
+
+A message is deleted only when its chain of tasks is on the task queue. Whatever goes wrong before
+that, it is not deleted, and comes back.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from celery import bootsteps, chain
+from celery.exceptions import OperationalError
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import close_old_connections
+
+from harvest import recording
+from harvest.batching import group_by_run
+from harvest.rawqueue import LONG_POLL, MOST_AT_ONCE, RawQueue
+from harvest.sns import SqsMessage
+from harvest.tasks import recompute_run_status, record_event
+
+logger = logging.getLogger(__name__)
+
+#: Bounds of what is collected while the queue gives full batches. A backlog is taken in big bites,
+#: since a chain costs the same for one event as for a hundred.
+COLLECT_MESSAGES = 500
+COLLECT_BYTES = 8 * 1024 * 1024
+COLLECT_SECONDS = 1.0
+
+#: While nothing can be published, what was received is kept from others for this long at a time.
+HOLD_SECONDS = 120
+LONGEST_BACKOFF = 60.0
+
+#: How long a stopping worker waits: for an idle receive, and for messages in hand.
+STOP_IDLE_SECONDS = 0.5
+STOP_BUSY_SECONDS = 20.0
+
+#: What heals by itself: the network, AWS, the broker, the database.
+HEALING = (BotoCoreError, ClientError, OperationalError, OSError, *recording.TransientError)
+
+
+class RikoltiConsumer(bootsteps.StartStopStep):
+    """Takes raw messages while the worker consumes tasks; RIKOLTI_CONSUMER=0 leaves it out."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+    name = "RikoltiConsumer"
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        self.receiver: Receiver | None = None
+        super().__init__(parent, **kwargs)
+
+    def include_if(self, parent: Any) -> bool:
+        return bool(settings.RIKOLTI_CONSUMER)
+
+    def start(self, parent: Any) -> None:
+        if not settings.RIKOLTI_EVENTS_QUEUE_URL:
+            raise ImproperlyConfigured(
+                "RIKOLTI_EVENTS_QUEUE_URL is not set. Set it, or RIKOLTI_CONSUMER=0 for a worker that "
+                "only runs tasks."
+            )
+        self.receiver = Receiver(RawQueue(settings.RIKOLTI_EVENTS_QUEUE_URL))
+        self.receiver.start()
+
+    def stop(self, parent: Any) -> None:
+        if self.receiver is not None:
+            self.receiver.stop()
+            self.receiver = None
+
+    shutdown = stop
+
+
+class Receiver(threading.Thread):
+    """Receives, collects, publishes and deletes, until it is stopped. Raises nothing."""
+
+    def __init__(self, queue: RawQueue) -> None:
+        super().__init__(name="rikolti-receiver", daemon=True)
+        self.queue = queue
+        self._stopping = threading.Event()
+        self._busy = threading.Event()
+
+    def run(self) -> None:
+        logger.info("taking events from %s", self.queue.name)
+        backoff = _backoff()
+        while not self._stopping.is_set():
+            try:
+                messages = self._collect()
+                self._busy.set()
+                self._hand_over(messages)
+                backoff = _backoff()
+            except HEALING as error:
+                delay = next(backoff)
+                logger.warning(
+                    "could not take events from %s, next try in %.0f s: %s",
+                    self.queue.name, delay, error,
+                )  # fmt: skip
+                self._stopping.wait(delay)
+            except Exception:
+                logger.exception("could not take events from %s", self.queue.name)
+                self._stopping.wait(next(backoff))
+            finally:
+                self._busy.clear()
+        logger.info("took the last event from %s", self.queue.name)
+
+    def stop(self) -> None:
+        """Let go: what is in hand is published or given back, an idle receive is abandoned."""
+        self._stopping.set()
+        self.join(STOP_IDLE_SECONDS)
+        if self._busy.is_set():
+            self.join(STOP_BUSY_SECONDS)
+
+    def _collect(self) -> list[SqsMessage]:
+        """Return what the queue has: at once when it is quiet, in big bites when it is not."""
+        messages = self.queue.receive(LONG_POLL)
+        started, size, received = time.monotonic(), _size(messages), messages
+        while (
+            len(received) == MOST_AT_ONCE
+            and len(messages) < COLLECT_MESSAGES
+            and size < COLLECT_BYTES
+            and time.monotonic() - started < COLLECT_SECONDS
+            and not self._stopping.is_set()
+        ):
+            try:
+                received = self.queue.receive(wait_seconds=0)
+            except HEALING as error:
+                logger.warning("could not go on receiving from %s: %s", self.queue.name, error)
+                break  # and publish what is in hand
+            messages = messages + received
+            size += _size(received)
+        return messages
+
+    def _hand_over(self, messages: list[SqsMessage]) -> None:
+        """Publish a chain a run, then delete its messages. Hold them while nothing can be published."""
+        batches = group_by_run(messages)
+        for delay in _backoff():
+            if not batches:
+                return
+            if self._stopping.is_set():
+                self.queue.hide(_flatten(batches), 0)
+                return
+            published = [batch for batch in batches if _publish(batch)]
+            self.queue.delete(_flatten(published))
+            if published:
+                return  # What could not be published comes back when its visibility timeout ends.
+            self.queue.hide(_flatten(batches), HOLD_SECONDS)
+            logger.warning("nothing can be published, next try in %.0f s", delay)
+            self._stopping.wait(delay)
+
+
+def _publish(messages: Sequence[SqsMessage]) -> bool:
+    """Put one run's messages on the task queue. Return whether they are safe there."""
+    try:
+        tasks = chain(
+            record_event.s([message.to_task() for message in messages]).set(
+                argsrepr=_describe(messages), compression="zlib"
+            ),
+            recompute_run_status.s(),
+        )
+        tasks.apply_async()
+    except HEALING as error:
+        if _is_too_large(error):
+            return _record_here(messages)
+        logger.warning("could not publish a chain: %s", error)
+        return False
+    except Exception:
+        logger.exception("could not make a chain, recording its messages here")
+        return _record_here(messages)
+    return True
+
+
+def _record_here(messages: Sequence[SqsMessage]) -> bool:
+    """Do the work of the chain in this thread, for messages that no chain can carry."""
+    try:
+        run_id = recording.record(messages).run_id
+        if run_id is not None:
+            recording.recompute(run_id)
+    except Exception:
+        logger.exception("could not record messages that no chain can carry")
+        return False
+    finally:
+        close_old_connections()
+    return True
+
+
+def _is_too_large(error: Exception) -> bool:
+    """Return whether SQS refused a message for its length."""
+    return isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in (
+        "InvalidParameterValue",
+        "BatchRequestTooLong",
+    )
+
+
+def _describe(messages: Sequence[SqsMessage]) -> str:
+    """Return what a person reads in the task's result and in Flower: never a body."""
+    ids = ", ".join(message.message_id for message in messages[:3])
+    more = f" and {len(messages) - 3} more" if len(messages) > 3 else ""
+    return f"({len(messages)} messages: {ids}{more})"
+
+
+def _backoff() -> Iterator[float]:
+    """Yield seconds to wait: doubling, capped, with jitter so that workers don't return as one."""
+    delay = 1.0
+    while True:
+        yield delay * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        delay = min(delay * 2, LONGEST_BACKOFF)
+
+
+def _flatten(batches: Sequence[Sequence[SqsMessage]]) -> list[SqsMessage]:
+    return [message for batch in batches for message in batch]
+
+
+def _size(messages: Sequence[SqsMessage]) -> int:
+    return sum(len(message.body) for message in messages)

@@ -1,0 +1,40 @@
+"""What can be wrong with a message, and the one exception that says so."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Malformed(StrEnum):
+    """Why a message could not be understood.
+
+    The values are stored (``RejectedMessage.reason``), so a name may be added but never changed.
+    """
+
+    #: The text is not JSON as RFC 8259 has it (``NaN`` and ``Infinity`` are not).
+    NOT_JSON = "not_json"
+    #: The JSON is sound but nests deeper, or has longer numbers, than anything Rikolti sends.
+    UNREASONABLE = "unreasonable"
+    #: The JSON is sound but is no object, neither an SNS notification nor an Airflow event.
+    NOT_AN_OBJECT = "not_an_object"
+    #: SNS asks to confirm that the queue was subscribed or unsubscribed: a person's decision.
+    SUBSCRIPTION = "subscription"
+    #: A key without which the event has no place is absent, null or empty.
+    MISSING_KEY = "missing_key"
+    #: A key is there but its value has another type than the contract says.
+    WRONG_TYPE = "wrong_type"
+    #: A string is longer than what Airflow itself would accept for it, or holds a NUL.
+    BAD_STRING = "bad_string"
+    #: A date is not ISO 8601 with an offset, or lies outside the calendar.
+    BAD_DATE = "bad_date"
+    #: The event's version is one that this code has not been taught.
+    UNKNOWN_VERSION = "unknown_version"
+
+
+class MalformedMessage(Exception):
+    """A message from outside breaks the contract: it is kept whole, with this reason."""
+
+    def __init__(self, reason: Malformed, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail

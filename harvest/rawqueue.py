@@ -1,0 +1,81 @@
+"""The raw queue of Rikolti's events: receive, delete, hold and give back, ten at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from harvest.sns import SqsMessage
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+logger = logging.getLogger(__name__)
+
+#: SQS's own bound of a receive and of each batch call.
+MOST_AT_ONCE = 10
+
+#: Seconds that SQS holds a receive open while the queue is empty: the longest it allows, so that an
+#: idle worker asks three times a minute.
+LONG_POLL = 20
+
+
+class RawQueue:
+    """One SQS queue by its URL. Every method may raise botocore's errors; all may be called again."""
+
+    def __init__(self, url: str, client: SQSClient | None = None) -> None:
+        self.url = url
+        self.client = client or boto3.client(
+            "sqs",
+            config=Config(
+                connect_timeout=5,
+                read_timeout=LONG_POLL + 10,
+                retries={"mode": "standard", "max_attempts": 3},
+            ),
+        )
+
+    @property
+    def name(self) -> str:
+        return self.url.rpartition("/")[2]
+
+    def receive(self, wait_seconds: int = LONG_POLL) -> list[SqsMessage]:
+        """Return up to ten messages; fewer say that the queue is (nearly) empty."""
+        response = self.client.receive_message(
+            QueueUrl=self.url,
+            MaxNumberOfMessages=MOST_AT_ONCE,
+            WaitTimeSeconds=wait_seconds,
+            MessageSystemAttributeNames=["SentTimestamp"],
+        )
+        now = datetime.now(UTC)
+        return [SqsMessage.from_boto3(message, now) for message in response.get("Messages", [])]
+
+    def delete(self, messages: Sequence[SqsMessage]) -> None:
+        """Delete messages. One that can't be is logged: it comes back, and is found to be stored."""
+        for entries in _entries(messages):
+            response = self.client.delete_message_batch(QueueUrl=self.url, Entries=entries)
+            self._log_failures("delete", response.get("Failed", []))
+
+    def hide(self, messages: Sequence[SqsMessage], seconds: int) -> None:
+        """Keep received messages from others for this long from now on; 0 gives them back."""
+        for entries in _entries(messages, VisibilityTimeout=seconds):
+            response = self.client.change_message_visibility_batch(
+                QueueUrl=self.url, Entries=entries
+            )
+            self._log_failures("hide", response.get("Failed", []))
+
+    def _log_failures(self, action: str, failures: Sequence[Any]) -> None:
+        for failure in failures:
+            logger.warning("could not %s a message of %s: %s", action, self.name, failure)
+
+
+def _entries(messages: Sequence[SqsMessage], **parameters: Any) -> Iterator[list[Any]]:
+    for start in range(0, len(messages), MOST_AT_ONCE):
+        yield [
+            {"Id": str(index), "ReceiptHandle": message.receipt_handle, **parameters}
+            for index, message in enumerate(messages[start : start + MOST_AT_ONCE])
+        ]

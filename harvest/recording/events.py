@@ -1,0 +1,123 @@
+"""Storing events: parsed, insert-or-ignore, and whatever can't be stored set aside."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import InterfaceError, OperationalError, transaction
+from django.utils import timezone
+
+from harvest.airflow import Event, parse_event
+from harvest.errors import MalformedMessage
+from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
+from harvest.recording.identity import locate_run
+from harvest.recording.rejected import reject
+from harvest.sns import SqsMessage, parse_notification
+
+logger = logging.getLogger(__name__)
+
+#: What heals by itself, so that the same call is worth repeating: the database is away or busy.
+TransientError = (OperationalError, InterfaceError)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a batch of messages. ``run_id`` is None where none of them has a run."""
+
+    run_id: int | None = None
+    recorded: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+
+
+def record(messages: Sequence[SqsMessage]) -> Recorded:
+    """Store the messages of one run. Each becomes an event or, if it can't, a rejected message.
+
+    Raises:
+        ValueError: the messages are of more than one run.
+        TransientError: the database is away or busy. Nothing is stored of the run's events.
+    """
+    parsed: list[tuple[SqsMessage, Event]] = []
+    for message in messages:
+        try:
+            parsed.append((message, parse_event(parse_notification(message))))
+        except MalformedMessage as error:
+            reject(message, RejectedMessage.Reason(error.reason.value), error.detail)
+        except Exception:  # a fault of the parser, which must not stop the others
+            _reject_for_fault(message)
+    rejected = len(messages) - len(parsed)
+    if not parsed:
+        return Recorded(rejected=rejected)
+    if len({event.key for _, event in parsed}) > 1:
+        raise ValueError("the messages are of more than one run")
+
+    try:
+        run_id, new = _store(parsed, timezone.now())
+    except TransientError:
+        raise
+    except Exception:
+        if len(parsed) == 1:
+            _reject_for_fault(parsed[0][0])
+            return Recorded(rejected=rejected + 1)
+        return _record_singly([message for message, _ in parsed], rejected)
+    return Recorded(run_id, new, len(parsed) - new, rejected)
+
+
+def _record_singly(messages: Sequence[SqsMessage], rejected: int) -> Recorded:
+    """Find which message of a batch the database refuses, and store the others."""
+    results = [record([message]) for message in messages]
+    return Recorded(
+        run_id=next((result.run_id for result in results if result.run_id is not None), None),
+        recorded=sum(result.recorded for result in results),
+        duplicates=sum(result.duplicates for result in results),
+        rejected=sum(result.rejected for result in results) + rejected,
+    )
+
+
+def _reject_for_fault(message: SqsMessage) -> None:
+    logger.exception("could not record message %s", message.message_id)
+    reject(message, RejectedMessage.Reason.FAULT, traceback.format_exc())
+
+
+def _store(parsed: Sequence[tuple[SqsMessage, Event]], now: datetime) -> tuple[int, int]:
+    """Insert the events that are not stored yet. Return the run's id and how many were new."""
+    with transaction.atomic():
+        run = locate_run(parsed[0][1])
+        HarvestEvent.objects.bulk_create(
+            [_row(run, message, event, now) for message, event in parsed], ignore_conflicts=True
+        )
+        # Under the run's lock nobody else has recorded at this very moment.
+        new = run.events.filter(
+            recorded_at=now, message_id__in=[event.message_id for _, event in parsed]
+        ).count()
+        if new and run.recompute_due_at is None:
+            # So that a sweep finds the run, should the task that recomputes it get lost.
+            run.recompute_due_at = now
+            run.save(update_fields=["recompute_due_at"])
+    return run.pk, new
+
+
+def _row(run: HarvestRun, message: SqsMessage, event: Event, now: datetime) -> HarvestEvent:
+    return HarvestEvent(
+        message_id=event.message_id,
+        harvest_run=run,
+        collection_id=run.collection_id,
+        sns_timestamp=event.sns_timestamp,
+        task_id=event.task_id,
+        try_number=event.try_number,
+        map_index=event.map_index,
+        rikolti_message=event.rikolti_message,
+        error=event.error,
+        dag_level=event.dag_level,
+        outcome=event.outcome.value,
+        host=event.key.host,
+        logical_date=event.logical_date,
+        dag_run_conf=event.dag_run_conf,
+        sqs_message=message.envelope(),
+        sns_message=dict(event.envelope),
+        recorded_at=now,
+    )

@@ -1,0 +1,44 @@
+"""Setting aside what can't be understood: whole, with the reason, until it is replayed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from harvest.models import RejectedMessage
+from harvest.sns import SqsMessage
+from harvest.strictjson import mend
+
+logger = logging.getLogger(__name__)
+
+
+def reject(message: SqsMessage, reason: RejectedMessage.Reason, error: str) -> None:
+    """Keep a message. A copy of one that is kept already is counted on it."""
+    now = timezone.now()
+    outcome = {"reason": reason, "error": mend(error)}
+    digest = hashlib.sha256(message.body.encode(errors="surrogatepass")).hexdigest()
+    with transaction.atomic():
+        row, created = RejectedMessage.objects.get_or_create(
+            digest=digest,
+            defaults={
+                **RejectedMessage.store_body(message.body),
+                **outcome,
+                "sqs_message": mend(message.envelope()),
+                "sent_at": message.sent_at,
+                "first_seen_at": now,
+                "last_seen_at": now,
+            },
+        )
+        if not created:
+            RejectedMessage.objects.filter(pk=row.pk).update(
+                **outcome, times_seen=F("times_seen") + 1, last_seen_at=now, replayed_at=None
+            )
+    logger.warning("rejected message %s: %s: %s", message.message_id, reason, _last_line(error))
+
+
+def _last_line(error: str) -> str:
+    return error.strip().rpartition("\n")[2][:200]

@@ -1,0 +1,26 @@
+"""Giving a rejected message another chance, once the code or the data is mended."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from harvest.models import RejectedMessage
+from harvest.recording.events import record
+from harvest.recording.runs import recompute
+
+
+def replay(rejected: RejectedMessage) -> int | None:
+    """Record a rejected message as if it had just arrived.
+
+    Return the run's id where that went well. Otherwise return None: the message stays rejected, with
+    the reason brought up to date.
+
+    Raises:
+        TransientError: the database is away or busy.
+    """
+    result = record([rejected.to_sqs_message()])
+    if result.run_id is None:
+        return None
+    RejectedMessage.objects.filter(pk=rejected.pk).update(replayed_at=timezone.now())
+    recompute(result.run_id)
+    return result.run_id

@@ -1,0 +1,131 @@
+"""What a run tells: a fold over its stored events, under a lock on its row."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Subquery
+from django.utils import timezone
+
+from harvest.airflow import find_collection_id
+from harvest.models import Collection, HarvestEvent, HarvestRun, HarvestTrigger
+from harvest.status import StaleAfter, newest_event
+
+
+def stale_after() -> StaleAfter:
+    """Return the configured silence after which a running run is stale."""
+    return StaleAfter(settings.STALE_AFTER, settings.STALE_AFTER_BY_DAG)
+
+
+def recompute(run_id: int) -> HarvestRun | None:
+    """Make a run tell what its stored events say. Return it, or None where it is gone."""
+    with transaction.atomic():
+        run = HarvestRun.objects.select_for_update(of=("self",)).filter(pk=run_id).first()
+        if run is not None:
+            fold(run)
+    return run
+
+
+def set_status(run_id: int, status: HarvestRun.Status, note: str = "") -> None:
+    """Set a run's status by a person's decision. It stands until an event is published later."""
+    with transaction.atomic():
+        run = HarvestRun.objects.select_for_update(of=("self",)).get(pk=run_id)
+        run.status = status
+        run.status_source = HarvestRun.StatusSource.PERSON
+        run.status_set_at = timezone.now()
+        run.status_note = note
+        _check_staleness(run, timezone.now())
+        run.save()
+
+
+def mark_stale(run_id: int) -> HarvestRun | None:
+    """Recompute a run and, if it is running and has been silent for too long, say so."""
+    with transaction.atomic():
+        run = recompute(run_id)
+        if run is None:
+            return None
+        now = timezone.now()
+        run.reconciled_at = now
+        if run.stale_since is None and _is_stale(run, now):
+            run.stale_since = now
+        run.save(update_fields=["reconciled_at", "stale_since"])
+    return run
+
+
+def fold(run: HarvestRun) -> None:
+    """Write to a locked run all that follows from its events. Queries don't grow with their number.
+
+    Source: the status rule of the message contract (docs/message-contract.md).
+    """
+    newest = _newest(run)
+    if newest is not None:
+        first = run.events.order_by("sns_timestamp").only("sns_timestamp").first()
+        run.first_event_at = first.sns_timestamp if first else newest.sns_timestamp
+        run.last_event_at = newest.sns_timestamp
+        _decide_status(run, newest)
+        _describe(run)
+    _link(run)
+    _check_staleness(run, timezone.now())
+    run.recompute_due_at = None
+    run.save()
+
+
+def _newest(run: HarvestRun) -> HarvestEvent | None:
+    """Return the event that decides. The pure rule breaks ties, not the database's collation."""
+    newest_at = run.events.order_by("-sns_timestamp").values("sns_timestamp")[:1]
+    return newest_event(
+        run.events.filter(sns_timestamp=Subquery(newest_at)).only(
+            "sns_timestamp", "dag_level", "message_id", "outcome"
+        )
+    )
+
+
+def _decide_status(run: HarvestRun, newest: HarvestEvent) -> None:
+    by_person = run.status_source == HarvestRun.StatusSource.PERSON
+    if by_person and run.status_set_at and newest.sns_timestamp <= run.status_set_at:
+        return
+    run.status = HarvestRun.Status(newest.outcome)
+    run.status_source = HarvestRun.StatusSource.EVENTS
+    run.status_set_at = None
+    run.status_note = ""
+
+
+def _describe(run: HarvestRun) -> None:
+    """Take conf and logical date from the newest event that has a conf, or else from the newest."""
+    events = run.events.order_by("-sns_timestamp", "-message_id").only(
+        "dag_run_conf", "logical_date"
+    )
+    source = events.exclude(dag_run_conf={}).first() or events.first()
+    if source is not None:
+        run.dag_run_conf = source.dag_run_conf
+        run.logical_date = source.logical_date
+        run.conf_collection_id = find_collection_id(source.dag_run_conf)
+
+
+def _link(run: HarvestRun) -> None:
+    """Link collection and trigger, if the registry knows them by now."""
+    if run.collection_id != run.conf_collection_id:
+        known = Collection.objects.filter(pk=run.conf_collection_id).first()
+        if known != run.collection:
+            run.collection = known
+            run.events.update(collection=known)
+    if run.harvest_trigger_id is None:
+        run.harvest_trigger = HarvestTrigger.objects.filter(
+            dag_id=run.dag_id, dag_run_id=run.dag_run_id, logical_date=run.logical_date
+        ).first()
+
+
+def _is_stale(run: HarvestRun, now: datetime) -> bool:
+    return (
+        run.status == HarvestRun.Status.RUNNING
+        and run.last_event_at is not None
+        and stale_after().is_stale(run.dag_id, run.last_event_at, now)
+    )
+
+
+def _check_staleness(run: HarvestRun, now: datetime) -> None:
+    """A run that ended, or was heard of again, is stale no more."""
+    if run.stale_since is not None and not _is_stale(run, now):
+        run.stale_since = None

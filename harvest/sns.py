@@ -1,0 +1,168 @@
+"""The transport layers: SQS message → SNS notification. Knows nothing of Airflow.
+
+Source of the rules: the documentation of Amazon SNS on HTTP and SQS payloads, and on raw message
+delivery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from harvest.errors import Malformed, MalformedMessage
+from harvest.strictjson import REPLACEMENT, read_json
+
+#: SNS and SQS give UUIDs of 36 characters. What is stored and indexed has this much room.
+MAX_MESSAGE_ID = 100
+
+_SUBSCRIPTION_TYPES = ("SubscriptionConfirmation", "UnsubscribeConfirmation")
+
+#: Parts of the envelope that are stored in columns of their own, or are the event itself.
+_NOT_IN_ENVELOPE = frozenset({"Message", "MessageId", "Timestamp"})
+
+
+@dataclass(frozen=True, slots=True)
+class SqsMessage:
+    """One message as ``ReceiveMessage`` returned it.
+
+    ``sent_at`` is when SQS got it, an aware datetime in UTC.
+    """
+
+    message_id: str
+    body: str
+    receipt_handle: str
+    md5_of_body: str
+    sent_at: datetime
+
+    @classmethod
+    def from_boto3(cls, message: Mapping[str, Any], received_at: datetime) -> SqsMessage:
+        """Read one entry of boto3's ``receive_message()["Messages"]``.
+
+        ``received_at`` stands in for the ``SentTimestamp`` attribute where SQS was not asked for it.
+        """
+        sent = message.get("Attributes", {}).get("SentTimestamp")
+        return cls(
+            message_id=message["MessageId"],
+            body=message["Body"],
+            receipt_handle=message.get("ReceiptHandle", ""),
+            md5_of_body=message.get("MD5OfBody", ""),
+            sent_at=received_at if sent is None else datetime.fromtimestamp(int(sent) / 1000, UTC),
+        )
+
+    @classmethod
+    def from_task(cls, argument: Mapping[str, str]) -> SqsMessage:
+        """Read back what :meth:`to_task` wrote."""
+        return cls(
+            message_id=argument["MessageId"],
+            body=argument["Body"],
+            receipt_handle=argument["ReceiptHandle"],
+            md5_of_body=argument["MD5OfBody"],
+            sent_at=datetime.fromisoformat(argument["SentAt"]),
+        )
+
+    def to_task(self) -> dict[str, str]:
+        """Return the message as a Celery task takes it: strings only."""
+        return {"Body": self.body, **self.envelope(), "SentAt": self.sent_at.isoformat()}
+
+    def envelope(self) -> dict[str, str]:
+        """Return all but the body, by SQS's names."""
+        return {
+            "MessageId": self.message_id,
+            "ReceiptHandle": self.receipt_handle,
+            "MD5OfBody": self.md5_of_body,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One publication to the topic.
+
+    ``message_id`` is the identity of the event: the same in every copy of one publication.
+    ``published_at`` is when SNS took it (with raw delivery: when SQS did), aware, in UTC.
+    ``content`` is the published message, read from JSON. ``envelope`` is what else SNS sent.
+    """
+
+    message_id: str
+    published_at: datetime
+    content: Mapping[str, Any]
+    envelope: Mapping[str, Any] = field(default_factory=dict)
+
+
+def parse_notification(message: SqsMessage) -> Notification:
+    """Take the message out of its SNS envelope, or as it is where delivery was raw.
+
+    An object with both a ``Type`` and a ``TopicArn`` is SNS's; any other object is the publisher's.
+
+    Raises:
+        MalformedMessage: the body is no JSON object, a subscription confirmation, or an envelope
+            without its parts.
+    """
+    body = _read_object(message.body, "the body")
+    if not ("Type" in body and "TopicArn" in body):
+        return Notification(message.message_id, message.sent_at, body)
+
+    if body["Type"] in _SUBSCRIPTION_TYPES:
+        raise MalformedMessage(
+            Malformed.SUBSCRIPTION,
+            f"{body['Type']} for {body['TopicArn']}: confirm it by hand if you expect it",
+        )
+    if body["Type"] != "Notification":
+        raise MalformedMessage(Malformed.WRONG_TYPE, f"Type is {body['Type']!r}, not Notification")
+
+    return Notification(
+        message_id=read_string(body, "MessageId", MAX_MESSAGE_ID),
+        published_at=read_date(body, "Timestamp"),
+        content=_read_object(read_text(body, "Message"), "the Message"),
+        envelope={key: value for key, value in body.items() if key not in _NOT_IN_ENVELOPE},
+    )
+
+
+def read_text(content: Mapping[str, Any], key: str) -> str:
+    """Return a string that must be there, may be of any length, and is not empty."""
+    value = content.get(key)
+    if value is None or value == "":
+        raise MalformedMessage(Malformed.MISSING_KEY, f"{key} is missing")
+    if not isinstance(value, str):
+        raise MalformedMessage(Malformed.WRONG_TYPE, f"{key} is a {json_type(value)}, not a string")
+    return value
+
+
+def read_string(content: Mapping[str, Any], key: str, max_length: int) -> str:
+    """Return a string that identifies something: bounded, and unaltered by the reader."""
+    value = read_text(content, key)
+    if len(value) > max_length:
+        raise MalformedMessage(
+            Malformed.BAD_STRING, f"{key} has {len(value)} characters, over {max_length}"
+        )
+    if REPLACEMENT in value:
+        raise MalformedMessage(Malformed.BAD_STRING, f"{key} holds a character that is not text")
+    return value
+
+
+def read_date(content: Mapping[str, Any], key: str) -> datetime:
+    """Return an ISO 8601 date with an offset, in UTC."""
+    text = read_text(content, key)
+    try:
+        date = datetime.fromisoformat(text)
+        if date.tzinfo is None:
+            raise MalformedMessage(Malformed.BAD_DATE, f"{key} has no offset: {text[:40]!r}")
+        return date.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise MalformedMessage(Malformed.BAD_DATE, f"{key} is no date: {text[:40]!r}") from None
+
+
+def _read_object(text: str, what: str) -> dict[str, Any]:
+    data = read_json(text)
+    if not isinstance(data, dict):
+        raise MalformedMessage(
+            Malformed.NOT_AN_OBJECT, f"{what} is a JSON {json_type(data)}, not an object"
+        )
+    return data
+
+
+def json_type(value: Any) -> str:
+    """Return the name that JSON has for the type of a value."""
+    names = {str: "string", bool: "boolean", int: "number", float: "number", list: "array"}
+    return names.get(type(value), "null" if value is None else "object")

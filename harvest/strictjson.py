@@ -1,0 +1,96 @@
+"""Reading JSON that a stranger wrote, so that the result can be stored anywhere.
+
+The bounds stand here, each with its reason. What passes them is plain data: every number is finite,
+every string is valid Unicode without NUL (PostgreSQL stores neither in JSON), nothing nests so deep
+that a later reader runs out of stack.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from harvest.errors import Malformed, MalformedMessage
+
+#: Rikolti's deepest message (the registry record of a collection) nests 6 levels. Python's own
+#: reader gives up near 1,000 and other readers of the same data may sooner.
+MAX_DEPTH = 64
+
+#: Digits of an integer, a 64-bit number having 19. More has no use, and reading n digits takes n² steps.
+MAX_DIGITS = 40
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+#: Possessive, and content with a string that never ends, so that no text takes more than one pass.
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+
+
+def read_json(text: str) -> Any:
+    """Return the data of one JSON text.
+
+    NUL and unpaired surrogates in strings become U+FFFD. Everything else is as it was written.
+
+    Raises:
+        MalformedMessage: ``NOT_JSON`` with the position, or ``UNREASONABLE`` with the bound.
+    """
+    _check_depth(text)
+    try:
+        data = json.loads(
+            text, parse_int=_read_int, parse_float=_read_float, parse_constant=_refuse_constant
+        )
+    except json.JSONDecodeError as error:
+        raise MalformedMessage(Malformed.NOT_JSON, f"not JSON: {error}") from None
+    return mend(data)
+
+
+def mend(data: Any) -> Any:
+    """Return the same data with U+FFFD in place of the characters that no database stores."""
+    if isinstance(data, str):
+        return _UNSTORABLE.sub(REPLACEMENT, data)
+    if isinstance(data, list):
+        return [mend(item) for item in data]
+    if isinstance(data, dict):
+        return {mend(key): mend(value) for key, value in data.items()}
+    return data
+
+
+def is_storable(text: str) -> bool:
+    """Return whether every database stores this text as it is."""
+    return _UNSTORABLE.search(text) is None
+
+
+def _check_depth(text: str) -> None:
+    depth = 0
+    for token in _STRING_OR_BRACKET.finditer(text):
+        first = text[token.start()]
+        if first in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise MalformedMessage(
+                    Malformed.UNREASONABLE,
+                    f"nests deeper than {MAX_DEPTH} levels at character {token.start()}",
+                )
+        elif first in "]}":
+            depth -= 1
+
+
+def _read_int(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise MalformedMessage(
+            Malformed.UNREASONABLE, f"an integer of {len(digits)} digits, over {MAX_DIGITS}"
+        )
+    return int(digits)
+
+
+def _read_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise MalformedMessage(Malformed.UNREASONABLE, f"the number {text[:40]} is out of range")
+    return number
+
+
+def _refuse_constant(name: str) -> None:
+    raise MalformedMessage(Malformed.NOT_JSON, f"not JSON: {name} is no JSON value")

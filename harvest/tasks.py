@@ -1,0 +1,58 @@
+"""The Celery tasks: names, options and retries. What they do is done elsewhere, in one call each.
+
+A task may run twice, and at once: with the message acknowledged late, SQS delivers it again when a
+worker dies. What can heal is retried without limit; every other error is kept where a person sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from celery import shared_task
+from django.utils import timezone
+
+from harvest import recording, reconcile
+from harvest.sns import SqsMessage
+
+#: Seconds, with full jitter. Far below the queue's visibility timeout: a task that waits for its
+#: time is held by a worker, and SQS would deliver it to another.
+LONGEST_WAIT = 60
+
+RETRY: Mapping[str, Any] = {
+    "autoretry_for": recording.TransientError,
+    "max_retries": None,
+    "retry_backoff": True,
+    "retry_backoff_max": LONGEST_WAIT,
+    "retry_jitter": True,
+}
+
+
+@shared_task(name="harvest.record_event", **RETRY)
+def record_event(messages: Sequence[Mapping[str, str]]) -> int | None:
+    """Store the raw messages of one run. Return the run's id, for the next task of the chain."""
+    return recording.record([SqsMessage.from_task(message) for message in messages]).run_id
+
+
+@shared_task(name="harvest.recompute_run_status", **RETRY)
+def recompute_run_status(run_id: int | None) -> str:
+    """Make a run tell what its stored events say. Without one (all were rejected) do nothing."""
+    if run_id is None:
+        return "no run: see the rejected messages"
+    run = recording.recompute(run_id)
+    return f"run {run_id}: {run.status if run else 'gone'}"
+
+
+@shared_task(name="harvest.reconcile_runs", **RETRY)
+def reconcile_runs() -> str:
+    """The sweep: find the runs that need a look, and have each looked at by a task of its own."""
+    run_ids = reconcile.due_runs(timezone.now())
+    for run_id in run_ids:
+        reconcile_run.delay(run_id)
+    return f"{len(run_ids)} runs to look at"
+
+
+@shared_task(name="harvest.reconcile_run", **RETRY)
+def reconcile_run(run_id: int) -> str:
+    """Look at one run: events again, links, staleness."""
+    return f"run {run_id}: {reconcile.look_at(run_id)}"

@@ -1,0 +1,54 @@
+"""The SQS transport for Celery's own queue: kombu's, made to outlive the network.
+
+kombu 5.7 receives through curl and lets what goes wrong there (no server, a throttled or refused
+request, an answer of 500) out into the worker's event loop, which ends the worker. Here a receive is
+a boto3 call in a thread: boto3 retries what is worth it, and what still fails is logged and tried
+again later. Everything else is kombu's.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from kombu.transport import SQS
+
+logger = logging.getLogger(__name__)
+
+#: Seconds before a receive that failed is tried again, after boto3's own retries.
+RETRY_SECONDS = 5.0
+
+
+class Channel(SQS.Channel):
+    """Receives in a thread, one receive at a time for each queue."""
+
+    def _get_async(self, queue: str, count: int = 1, callback: Any = None) -> Any:
+        self.sqs(queue=self.canonical_queue_name(queue))  # Make the client here, not in the thread.
+        threading.Thread(
+            target=self._receive, args=(queue, count, callback), name=f"receive-{queue}", daemon=True
+        ).start()
+        return callback
+
+    def _receive(self, queue: str, count: int, callback: Any) -> None:
+        try:
+            response = self._receive_message(queue, count, self.wait_time_seconds)
+        except Exception as error:  # whatever a network can do
+            logger.warning("could not receive from %s: %s", queue, error)
+            self.hub.call_soon(self._on_receive_failed, queue)
+        else:
+            self.hub.call_soon(self._on_received, queue, response, callback)
+
+    def _on_received(self, queue: str, response: dict[str, Any], callback: Any) -> None:
+        callback(self._on_messages_ready(self._new_queue(queue), queue, response))
+
+    def _on_receive_failed(self, queue: str) -> None:
+        self.hub.call_later(RETRY_SECONDS, self._schedule_queue, queue)
+
+
+class Transport(SQS.Transport):
+    Channel = Channel
+
+    #: Seconds before the next look when a receive came back empty, or when the worker holds as many
+    #: tasks as it may. kombu's second would be the pace of the whole pipeline.
+    polling_interval = 0.01
