@@ -30,6 +30,15 @@ def load_local_parts() -> None:
             os.environ.setdefault(name, value)
 
 
+def heed_aws_region() -> None:
+    """Let boto3 see AWS_REGION, which every other AWS SDK and AWS's own containers go by.
+
+    botocore reads AWS_DEFAULT_REGION alone, and that one goes first where both are set.
+    """
+    if region := os.environ.get("AWS_REGION"):
+        os.environ.setdefault("AWS_DEFAULT_REGION", region)
+
+
 def parse_duration(text: str) -> timedelta:
     """Read a positive duration such as ``90s``, ``15m``, ``6h`` or ``2d``.
 

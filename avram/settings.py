@@ -9,9 +9,10 @@ from __future__ import annotations
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from avram.environment import ROOT, load_local_parts, parse_stale_after
+from avram.environment import ROOT, heed_aws_region, load_local_parts, parse_stale_after
 
 load_local_parts()
+heed_aws_region()
 env = environ.Env()
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -117,6 +118,8 @@ X_FRAME_OPTIONS = "DENY"
 
 #: The queue that the SNS topic of Rikolti's events forwards to.
 RIKOLTI_EVENTS_QUEUE_URL = env.str("RIKOLTI_EVENTS_QUEUE_URL", default="")
+#: The topic's ARN, or several: where publish_events publishes, and whose events are trusted.
+RIKOLTI_EVENTS_TOPIC_ARNS = env.list("RIKOLTI_EVENTS_TOPIC_ARNS", default=[])
 #: Whether this worker takes events from that queue, or only runs tasks.
 RIKOLTI_CONSUMER = env.bool("RIKOLTI_CONSUMER", default=True)
 #: How long a running run may be silent before it is stale: a default, and exceptions by DAG.

@@ -226,9 +226,7 @@ def _read_integer(content: Mapping[str, Any], key: str) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool):
-        raise MalformedMessage(
-            Malformed.WRONG_TYPE, f"{key} is a {json_type(value)}, not an integer"
-        )
+        raise MalformedMessage(Malformed.WRONG_TYPE, f"{key} is a {json_type(value)}, not an integer")
     if abs(value) > MAX_INTEGER:
         raise MalformedMessage(Malformed.WRONG_TYPE, f"{key} is out of range: {value}")
     return value

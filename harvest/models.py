@@ -42,9 +42,7 @@ class Collection(models.Model):
 class HarvestTrigger(models.Model):
     """A person's request to Airflow to start a run, and what Airflow answered."""
 
-    collection = models.ForeignKey(
-        Collection, on_delete=models.CASCADE, related_name="harvest_triggers"
-    )
+    collection = models.ForeignKey(Collection, on_delete=models.CASCADE, related_name="harvest_triggers")
     dag_id = models.CharField(_("DAG"), max_length=airflow.MAX_ID)
     dag_run_id = models.CharField(_("DAG run"), max_length=airflow.MAX_ID)
     logical_date = models.DateTimeField()
@@ -88,9 +86,7 @@ class HarvestRunQuerySet(models.QuerySet["HarvestRun"]):
     def unlinked(self) -> HarvestRunQuerySet:
         """Return the runs whose collection has been made known since their events came."""
         known = Collection.objects.filter(pk=models.OuterRef("conf_collection_id"))
-        return self.filter(
-            models.Exists(known), collection=None, conf_collection_id__isnull=False
-        )
+        return self.filter(models.Exists(known), collection=None, conf_collection_id__isnull=False)
 
     def untriggered(self) -> HarvestRunQuerySet:
         """Return the runs whose trigger has been written since their events came."""
@@ -232,7 +228,10 @@ class HarvestEvent(models.Model):
     )
     sns_timestamp = models.DateTimeField(_("published"))
     task_id = models.CharField(
-        _("task"), max_length=airflow.MAX_ID, null=True, blank=True  # noqa: DJ001 - null: no task
+        _("task"),
+        max_length=airflow.MAX_ID,
+        null=True,
+        blank=True,
     )
     try_number = models.IntegerField(null=True, blank=True)
     map_index = models.IntegerField(null=True, blank=True)
@@ -288,9 +287,7 @@ class RejectedMessage(models.Model):
         max_length=64, unique=True, editable=False, help_text=_("SHA-256 of the body.")
     )
     body = models.TextField()
-    body_encoding = models.CharField(
-        max_length=5, choices=Encoding.choices, default=Encoding.PLAIN
-    )
+    body_encoding = models.CharField(max_length=5, choices=Encoding.choices, default=Encoding.PLAIN)
     reason = models.CharField(max_length=16, choices=Reason.choices)
     error = models.TextField(help_text=_("What exactly, or the traceback."))
     sqs_message = models.JSONField(default=dict, blank=True)

@@ -63,9 +63,7 @@ class RawQueue:
     def hide(self, messages: Sequence[SqsMessage], seconds: int) -> None:
         """Keep received messages from others for this long from now on; 0 gives them back."""
         for entries in _entries(messages, VisibilityTimeout=seconds):
-            response = self.client.change_message_visibility_batch(
-                QueueUrl=self.url, Entries=entries
-            )
+            response = self.client.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
             self._log_failures("hide", response.get("Failed", []))
 
     def _log_failures(self, action: str, failures: Sequence[Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from harvest import recording, reconcile
+from harvest import reconcile, recording
 from harvest.sns import SqsMessage
 
 #: Seconds, with full jitter. Far below the queue's visibility timeout: a task that waits for its

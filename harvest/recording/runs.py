@@ -94,9 +94,7 @@ def _decide_status(run: HarvestRun, newest: HarvestEvent) -> None:
 
 def _describe(run: HarvestRun) -> None:
     """Take conf and logical date from the newest event that has a conf, or else from the newest."""
-    events = run.events.order_by("-sns_timestamp", "-message_id").only(
-        "dag_run_conf", "logical_date"
-    )
+    events = run.events.order_by("-sns_timestamp", "-message_id").only("dag_run_conf", "logical_date")
     source = events.exclude(dag_run_conf={}).first() or events.first()
     if source is not None:
         run.dag_run_conf = source.dag_run_conf
@@ -106,8 +104,9 @@ def _describe(run: HarvestRun) -> None:
 
 def _link(run: HarvestRun) -> None:
     """Link collection and trigger, if the registry knows them by now."""
-    if run.collection_id != run.conf_collection_id:
-        known = Collection.objects.filter(pk=run.conf_collection_id).first()
+    wanted = run.conf_collection_id
+    if run.collection_id != wanted:
+        known = Collection.objects.filter(pk=wanted).first() if wanted is not None else None
         if known != run.collection:
             run.collection = known
             run.events.update(collection=known)

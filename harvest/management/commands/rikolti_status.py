@@ -1,0 +1,78 @@
+"""rikolti_status: take all that is on the raw queue, without Celery."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections import Counter
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from harvest import recording
+from harvest.batching import group_by_run
+from harvest.models import HarvestRun
+from harvest.rawqueue import RawQueue
+
+
+class Command(BaseCommand):
+    help = (
+        "Drain the queue of Rikolti's events once, and bring the runs up to date, without a worker: "
+        "for cron, or for a registry that runs none. Ends when the queue is empty."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--wait",
+            type=int,
+            default=2,
+            choices=range(21),
+            metavar="SECONDS",
+            help="how long an empty queue is waited for, 0 to 20 (default 2)",
+        )
+
+    def handle(self, **options: Any) -> None:
+        if not settings.RIKOLTI_EVENTS_QUEUE_URL:
+            raise CommandError("RIKOLTI_EVENTS_QUEUE_URL is not set.")
+        queue = RawQueue(settings.RIKOLTI_EVENTS_QUEUE_URL)
+        self.totals: Counter[str] = Counter()
+        self.run_ids: set[int] = set()
+        try:
+            self._drain(queue, options["wait"])
+        except (BotoCoreError, ClientError) as error:
+            raise CommandError(f"{self._summary()}; then the queue failed: {error}") from error
+        except recording.TransientError as error:
+            raise CommandError(
+                f"{self._summary()}; then the database failed: {error}. "
+                "What was not recorded is still on the queue: run this again."
+            ) from error
+        self.stdout.write(self._summary())
+
+    def _drain(self, queue: RawQueue, wait: int) -> None:
+        while messages := queue.receive(wait):
+            for batch in group_by_run(messages):
+                result = recording.record(batch)
+                if result.run_id is not None:
+                    recording.recompute(result.run_id)
+                    self.run_ids.add(result.run_id)
+                self.totals.update(
+                    recorded=result.recorded,
+                    duplicates=result.duplicates,
+                    rejected=result.rejected,
+                )
+            queue.delete(messages)
+            self.totals["messages"] += len(messages)
+            if self.totals["messages"] % 100 < len(messages):
+                self.stdout.write(f"{self.totals['messages']} messages …")
+
+    def _summary(self) -> str:
+        statuses = Counter(
+            HarvestRun.objects.filter(pk__in=self.run_ids).values_list("status", flat=True)
+        )
+        runs = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
+        return (
+            f"{self.totals['messages']} messages: {self.totals['recorded']} events recorded, "
+            f"{self.totals['duplicates']} seen before, {self.totals['rejected']} rejected; "
+            f"{len(self.run_ids)} runs{f' ({runs})' if runs else ''}"
+        )
