@@ -227,7 +227,7 @@ class HarvestEvent(models.Model):
         Collection, on_delete=models.SET_NULL, null=True, blank=True, related_name="harvest_events"
     )
     sns_timestamp = models.DateTimeField(_("published"))
-    task_id = models.CharField(
+    task_id = models.CharField(  # noqa: DJ001 - null where there is no task
         _("task"),
         max_length=airflow.MAX_ID,
         null=True,
@@ -258,6 +258,12 @@ class HarvestEvent(models.Model):
             # The fold over a run's events reads no more than the newest of them.
             models.Index(fields=("harvest_run", "-sns_timestamp"), name="event_newest_of_run"),
             models.Index(fields=("-sns_timestamp",), name="event_newest"),
+            # The list of runs says of each why it failed.
+            models.Index(
+                fields=("harvest_run", "-sns_timestamp"),
+                condition=Q(error=True),
+                name="event_newest_error",
+            ),
         )
 
     def __str__(self) -> str:

@@ -48,7 +48,8 @@ def record(messages: Sequence[SqsMessage]) -> Recorded:
         except MalformedMessage as error:
             reject(message, RejectedMessage.Reason(error.reason.value), error.detail)
         except Exception:  # a fault of the parser, which must not stop the others
-            _reject_for_fault(message)
+            logger.exception("could not parse message %s", message.message_id)
+            reject(message, RejectedMessage.Reason.FAULT, traceback.format_exc())
     rejected = len(messages) - len(parsed)
     if not parsed:
         return Recorded(rejected=rejected)
@@ -60,10 +61,12 @@ def record(messages: Sequence[SqsMessage]) -> Recorded:
     except TransientError:
         raise
     except Exception:
-        if len(parsed) == 1:
-            _reject_for_fault(parsed[0][0])
-            return Recorded(rejected=rejected + 1)
-        return _record_singly([message for message, _ in parsed], rejected)
+        if len(parsed) > 1:
+            return _record_singly([message for message, _ in parsed], rejected)
+        message = parsed[0][0]
+        logger.exception("could not record message %s", message.message_id)
+        reject(message, RejectedMessage.Reason.FAULT, traceback.format_exc())
+        return Recorded(rejected=rejected + 1)
     return Recorded(run_id, new, len(parsed) - new, rejected)
 
 
@@ -76,11 +79,6 @@ def _record_singly(messages: Sequence[SqsMessage], rejected: int) -> Recorded:
         duplicates=sum(result.duplicates for result in results),
         rejected=sum(result.rejected for result in results) + rejected,
     )
-
-
-def _reject_for_fault(message: SqsMessage) -> None:
-    logger.exception("could not record message %s", message.message_id)
-    reject(message, RejectedMessage.Reason.FAULT, traceback.format_exc())
 
 
 def _store(parsed: Sequence[tuple[SqsMessage, Event]], now: datetime) -> tuple[int, int]:

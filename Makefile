@@ -1,0 +1,52 @@
+# The two commands are `make run` and `make test`; `make help` lists the rest.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/ready
+PIP_COMPILE := --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-sqlite test-postgresql lint format pins clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+run: $(READY) ## set up, and start it all in this terminal: web, worker, beat, Flower, a demo (DEMO=0: none)
+	@$(BIN)/python -m local.run
+
+test: $(READY) ## set up, and run all tests on SQLite and on PostgreSQL (TEST_DATABASE_URL, or one from a wheel)
+	@rm -f .coverage .coverage.*
+	$(MAKE) --no-print-directory test-sqlite test-postgresql
+	@$(BIN)/coverage combine -q && $(BIN)/coverage report
+
+test-sqlite: $(READY) ## all tests, on SQLite
+	TEST_ENGINE=sqlite $(BIN)/coverage run -m pytest $(TESTS)
+
+test-postgresql: $(READY) ## the tests that have to do with a database, on PostgreSQL
+	TEST_ENGINE=postgresql $(BIN)/coverage run -m pytest $(or $(TESTS),tests/db tests/broker)
+
+lint: $(READY) ## ruff, mypy, and the checks of Django
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	SECRET_KEY=lint $(BIN)/python manage.py makemigrations --check --dry-run
+	DEBUG=0 SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))') \
+	  ALLOWED_HOSTS=registry.example.org $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+format: $(READY) ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+pins: $(READY) ## pin anew what requirements.in and requirements-dev.in name
+	CUSTOM_COMPILE_COMMAND="make pins" $(BIN)/pip-compile $(PIP_COMPILE) -o requirements.txt requirements.in
+	CUSTOM_COMPILE_COMMAND="make pins" $(BIN)/pip-compile $(PIP_COMPILE) -o requirements-dev.txt requirements-dev.in
+
+clean: ## remove the virtual environment and all state
+	rm -rf .venv var .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(READY): requirements.txt requirements-dev.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed: install it, or name it with PYTHON=…"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11"; exit 1; }
+	@echo "Setting up .venv (once; it takes a minute or two) …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

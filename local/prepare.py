@@ -1,0 +1,64 @@
+"""What `make run` does before it starts the processes. Run again, it changes nothing."""
+
+from __future__ import annotations
+
+import os
+
+import django
+from django.core.management import call_command
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
+
+USER = PASSWORD = "admin"  # noqa: S105 - of a server that listens on 127.0.0.1 alone, in DEBUG
+
+
+def main() -> None:
+    django.setup()
+    call_command("migrate", verbosity=0)
+    call_command("setup_queues")
+    _make_user()
+    _make_collections()
+    _hurry_sweep()
+
+
+def _make_user() -> None:
+    from django.contrib.auth.models import User
+
+    if not User.objects.filter(username=USER).exists():
+        User.objects.create_superuser(USER, password=PASSWORD)
+
+
+def _make_collections() -> None:
+    from harvest.models import Collection
+    from local.scripts import COLLECTIONS
+
+    for pk, name, campus, mapper in COLLECTIONS:
+        Collection.objects.get_or_create(
+            pk=pk,
+            defaults={
+                "name": name,
+                "slug": f"collection-{pk}",
+                "campus_names": [campus],
+                "harvest_type": "oai",
+                "mapper_type": mapper,
+            },
+        )
+
+
+def _hurry_sweep() -> None:
+    """Sweep twice a minute, so that the demo's lost run is found before one loses patience.
+
+    Only while the schedule is as the migration made it and has never run.
+    """
+    from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+    sweep = PeriodicTask.objects.filter(name="reconcile_runs", last_run_at=None).first()
+    if sweep is not None:
+        sweep.interval, _ = IntervalSchedule.objects.get_or_create(
+            every=30, period=IntervalSchedule.SECONDS
+        )
+        sweep.save()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""`make run`: the whole pipeline in one terminal, on this machine alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from types import FrameType
+
+from honcho.environ import parse_procfile
+from honcho.manager import Manager
+
+from avram.environment import ROOT
+from local.environment import HOST, Local
+from local.prepare import PASSWORD, USER
+from local.servers import local_aws, monitoring_broker
+
+BANNER = """
+  Avram's harvest pipeline is starting. Open
+
+    Registry admin   http://{host}:{web}/admin/            user {user}, password {password}
+    Flower           http://{host}:{flower}/                  workers and tasks, live
+
+  and look at
+    Harvest runs       {runs}
+    Rejected messages  what could not be understood, with the reason and a replay action
+    Task results       what each task did; Periodic tasks: the sweep's schedule
+
+  Another terminal can talk to it:   .venv/bin/python manage.py publish_events FILE
+  Ctrl-C ends all of it. The database stays in {folder}.
+"""
+WITH_DEMO = (
+    "six of them come and go, and change while you watch: reload the page.\n"
+    "                       The lost one goes stale after two minutes of silence."
+)
+WITHOUT_DEMO = "none yet, since there is no demo (DEMO=0): publish some events."
+
+
+def main() -> int:
+    local = Local.from_environment()
+    if taken := local.taken_ports():
+        print("\n".join(taken), file=sys.stderr)
+        return 1
+    local.folder.mkdir(parents=True, exist_ok=True)
+    os.environ |= local.variables()
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    local.write_file()
+    for end in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(end, _interrupt)
+
+    with ExitStack() as servers:
+        try:
+            print("Starting the local AWS and the monitoring broker …", flush=True)
+            servers.enter_context(local_aws(local.aws, local.folder / "aws.log"))
+            servers.enter_context(monitoring_broker(local.monitor, local.folder / "monitor.log"))
+            print("Preparing database and queues …", flush=True)
+            subprocess.run([sys.executable, "-m", "local.prepare"], check=True, cwd=ROOT)
+        except (RuntimeError, subprocess.CalledProcessError) as error:
+            print(f"make run could not start: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 130
+        _greet(local)
+        code = _supervise(local)
+    print("All has ended.")
+    return code
+
+
+def _greet(local: Local) -> None:
+    print(
+        BANNER.format(
+            host=HOST,
+            web=local.web,
+            flower=local.flower,
+            user=USER,
+            password=PASSWORD,
+            runs=WITH_DEMO if local.demo else WITHOUT_DEMO,
+            folder=local.folder,
+        ),
+        flush=True,
+    )
+
+
+def _supervise(local: Local) -> int:
+    """Run the lines of the Procfile, and the demo, until one of them ends or a signal comes."""
+    manager = Manager()
+    commands = dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
+    if local.demo:
+        commands["demo"] = "python -m local.demo"
+    path = os.pathsep.join((str(ROOT / ".venv" / "bin"), os.environ.get("PATH", "")))
+    for name, command in commands.items():
+        manager.add_process(name, command, env={**os.environ, "PATH": path}, cwd=str(ROOT))
+    manager.loop()
+    # Ctrl-C is how this ends; what it returns then is no failure.
+    interrupted = manager.returncode in (130, 143)
+    return 0 if interrupted else manager.returncode or 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

