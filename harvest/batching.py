@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from harvest.airflow import RunKey, parse_event
 from harvest.sns import SqsMessage, parse_notification
@@ -14,21 +15,33 @@ MAX_BATCH_BYTES = 256 * 1024
 MAX_BATCH_MESSAGES = 200
 
 
-def group_by_run(messages: Iterable[SqsMessage]) -> list[Sequence[SqsMessage]]:
-    """Sort messages into batches of one run each, bounded by count and bytes, in order of arrival.
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages of one run, or one message of which no run can be found (``key`` is None)."""
 
-    A message whose run can't be found is a batch of its own.
-    """
+    key: RunKey | None
+    messages: Sequence[SqsMessage]
+
+    def __str__(self) -> str:
+        """Say what a person reads in Flower and in the task's result: never a body."""
+        count = f"{len(self.messages)} message{'s' if len(self.messages) > 1 else ''}"
+        if self.key is None:
+            return f"{count} of no run: {self.messages[0].message_id}"
+        return f"{count} of {self.key.dag_id} {self.key.dag_run_id}"
+
+
+def group_by_run(messages: Iterable[SqsMessage]) -> list[Batch]:
+    """Sort messages into batches, bounded by count and bytes, each in order of arrival."""
     by_run: dict[RunKey, list[SqsMessage]] = {}
-    batches: list[Sequence[SqsMessage]] = []
+    batches: list[Batch] = []
     for message in messages:
         key = find_run_key(message)
         if key is None:
-            batches.append([message])
+            batches.append(Batch(None, [message]))
         else:
             by_run.setdefault(key, []).append(message)
-    for run_messages in by_run.values():
-        batches.extend(_split(run_messages))
+    for run, run_messages in by_run.items():
+        batches.extend(Batch(run, part) for part in _split(run_messages))
     return batches
 
 

@@ -24,7 +24,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import close_old_connections
 
 from harvest import recording
-from harvest.batching import group_by_run
+from harvest.batching import Batch, group_by_run
 from harvest.rawqueue import LONG_POLL, MOST_AT_ONCE, RawQueue
 from harvest.sns import SqsMessage
 from harvest.tasks import recompute_run_status, record_event
@@ -156,31 +156,31 @@ class Receiver(threading.Thread):
             self._stopping.wait(delay)
 
 
-def _publish(messages: Sequence[SqsMessage]) -> bool:
+def _publish(batch: Batch) -> bool:
     """Put one run's messages on the task queue. Return whether they are safe there."""
     try:
         tasks = chain(
-            record_event.s([message.to_task() for message in messages]).set(
-                argsrepr=_describe(messages), compression="zlib"
+            record_event.s([message.to_task() for message in batch.messages]).set(
+                argsrepr=f"({batch})", compression="zlib"
             ),
             recompute_run_status.s(),
         )
         tasks.apply_async()
     except HEALING as error:
         if _is_too_large(error):
-            return _record_here(messages)
+            return _record_here(batch)
         logger.warning("could not publish a chain: %s", error)
         return False
     except Exception:
         logger.exception("could not make a chain, recording its messages here")
-        return _record_here(messages)
+        return _record_here(batch)
     return True
 
 
-def _record_here(messages: Sequence[SqsMessage]) -> bool:
+def _record_here(batch: Batch) -> bool:
     """Do the work of the chain in this thread, for messages that no chain can carry."""
     try:
-        run_id = recording.record(messages).run_id
+        run_id = recording.record(batch.messages).run_id
         if run_id is not None:
             recording.recompute(run_id)
     except Exception:
@@ -199,13 +199,6 @@ def _is_too_large(error: Exception) -> bool:
     )
 
 
-def _describe(messages: Sequence[SqsMessage]) -> str:
-    """Return what a person reads in the task's result and in Flower: never a body."""
-    ids = ", ".join(message.message_id for message in messages[:3])
-    more = f" and {len(messages) - 3} more" if len(messages) > 3 else ""
-    return f"({len(messages)} messages: {ids}{more})"
-
-
 def _backoff() -> Iterator[float]:
     """Yield seconds to wait: doubling, capped, with jitter so that workers don't return as one."""
     delay = 1.0
@@ -214,8 +207,8 @@ def _backoff() -> Iterator[float]:
         delay = min(delay * 2, LONGEST_BACKOFF)
 
 
-def _flatten(batches: Sequence[Sequence[SqsMessage]]) -> list[SqsMessage]:
-    return [message for batch in batches for message in batch]
+def _flatten(batches: Sequence[Batch]) -> list[SqsMessage]:
+    return [message for batch in batches for message in batch.messages]
 
 
 def _size(messages: Sequence[SqsMessage]) -> int:

@@ -52,7 +52,7 @@ class Command(BaseCommand):
     def _drain(self, queue: RawQueue, wait: int) -> None:
         while messages := queue.receive(wait):
             for batch in group_by_run(messages):
-                result = recording.record(batch)
+                result = recording.record(batch.messages)
                 if result.run_id is not None:
                     recording.recompute(result.run_id)
                     self.run_ids.add(result.run_id)

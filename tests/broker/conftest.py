@@ -1,0 +1,36 @@
+"""Real processes on a real wire: local AWS, workers, beat, and the test's own database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.servers import local_aws
+from tests.broker.processes import Processes
+from tests.broker.wire import Wire
+from tests.environment import LOCAL_AWS_PORT, TEMPORARY
+
+#: Short, so that what a killed worker held comes back while a test waits.
+VISIBILITY_TIMEOUT = 5
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[None]:
+    with local_aws(LOCAL_AWS_PORT, TEMPORARY / "aws.log"):
+        yield
+
+
+@pytest.fixture
+def wire(aws: None) -> Wire:
+    """The topic and empty queues."""
+    wire = Wire()
+    wire.renew(VISIBILITY_TIMEOUT)
+    return wire
+
+
+@pytest.fixture
+def processes(transactional_db: None, wire: Wire) -> Iterator[Processes]:
+    """What starts workers and beat on the test's database, and ends them."""
+    with Processes() as processes:
+        yield processes

@@ -1,0 +1,68 @@
+"""The tests' end of the wire: publish, send, and see what the queues hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import boto3
+from django.conf import settings
+
+from harvest.provision import DEAD_LETTERS, EVENTS, TASKS, Provisioner
+
+QUEUES = (EVENTS, EVENTS + DEAD_LETTERS, TASKS, TASKS + DEAD_LETTERS)
+
+#: SQS's bound of a batch of ten.
+BATCH_BYTES = 256 * 1024
+
+
+class Wire:
+    def __init__(self) -> None:
+        self.sqs = boto3.client("sqs")
+        self.sns = boto3.client("sns")
+
+    def renew(self, visibility_timeout: int) -> None:
+        """Make all queues anew: what an earlier test's receive still holds open is gone with them."""
+        self.remove_queues()
+        list(Provisioner(sqs=self.sqs, sns=self.sns, visibility_timeout=visibility_timeout).run())
+
+    def remove_queues(self) -> None:
+        for url in self.sqs.list_queues().get("QueueUrls", []):
+            self.sqs.delete_queue(QueueUrl=url)
+
+    def publish(self, event: dict[str, Any]) -> None:
+        """Publish an Airflow event to the topic, as Rikolti does."""
+        self.sns.publish(TopicArn=settings.RIKOLTI_EVENTS_TOPIC_ARNS[0], Message=json.dumps(event))
+
+    def send(self, bodies: Iterable[str]) -> None:
+        """Put bodies on the raw queue as they are."""
+        batch: list[str] = []
+        for body in bodies:
+            if batch and (len(batch) == 10 or sum(map(len, [*batch, body])) > BATCH_BYTES):
+                self._send_batch(batch)
+                batch = []
+            batch.append(body)
+        if batch:
+            self._send_batch(batch)
+
+    def _send_batch(self, bodies: Sequence[str]) -> None:
+        response = self.sqs.send_message_batch(
+            QueueUrl=settings.RIKOLTI_EVENTS_QUEUE_URL,
+            Entries=[{"Id": str(i), "MessageBody": body} for i, body in enumerate(bodies)],
+        )
+        assert not response.get("Failed"), response
+
+    def depths(self) -> dict[str, int]:
+        """Return how many messages each queue holds, received ones included."""
+        return {name: self._depth(name) for name in QUEUES}
+
+    def _depth(self, name: str) -> int:
+        url = self.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        attributes = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        return int(attributes["ApproximateNumberOfMessages"]) + int(
+            attributes["ApproximateNumberOfMessagesNotVisible"]
+        )
+
+    def is_empty(self) -> bool:
+        return not any(self.depths().values())
