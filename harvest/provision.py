@@ -76,19 +76,25 @@ class Provisioner:
         yield from self._ensure_subscription()
 
     def _specs(self) -> tuple[QueueSpec, QueueSpec]:
-        retention = str(4 * _DAY)  # Shorter than the dead letters': their age counts from the start.
+        common = {
+            # Shorter than the dead letters', whose age counts from when they were first sent.
+            "MessageRetentionPeriod": str(4 * _DAY),
+            # The longest that SQS allows. Queues made before 2025 have a quarter of it, and a message
+            # of SNS's 256 KiB grows on its way through the task queue.
+            "MaximumMessageSize": str(1024 * 1024),
+        }
         return (
             # Publishing takes seconds. Rikolti's messages are never to blame when it fails, so they
             # are given many chances.
             QueueSpec(
                 EVENTS,
-                {"VisibilityTimeout": self._timeout(120), "MessageRetentionPeriod": retention},
+                {"VisibilityTimeout": self._timeout(120), **common},
                 max_receives=100,
             ),
             # Longer than CELERY_TASK_TIME_LIMIT and than a retry's longest wait.
             QueueSpec(
                 TASKS,
-                {"VisibilityTimeout": self._timeout(300), "MessageRetentionPeriod": retention},
+                {"VisibilityTimeout": self._timeout(300), **common},
                 max_receives=20,
             ),
         )

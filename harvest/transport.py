@@ -12,6 +12,7 @@ import logging
 import threading
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from kombu.transport import SQS
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,14 @@ class Channel(SQS.Channel):
             target=self._receive, args=(queue, count, callback), name=f"receive-{queue}", daemon=True
         ).start()
         return callback
+
+    def _size(self, queue: str) -> int:
+        """Return a queue's length, which declaring it asks for; a queue that is away has none."""
+        try:
+            return int(super()._size(queue))
+        except (BotoCoreError, ClientError) as error:
+            logger.warning("could not ask for the length of %s: %s", queue, error)
+            return 0
 
     def _receive(self, queue: str, count: int, callback: Any) -> None:
         try:

@@ -18,9 +18,11 @@ BATCH_BYTES = 256 * 1024
 
 
 class Wire:
-    def __init__(self) -> None:
-        self.sqs = boto3.client("sqs")
-        self.sns = boto3.client("sns")
+    """A connection to a local AWS: that of all tests, unless another endpoint is named."""
+
+    def __init__(self, endpoint: str | None = None) -> None:
+        self.sqs = boto3.client("sqs", endpoint_url=endpoint)
+        self.sns = boto3.client("sns", endpoint_url=endpoint)
 
     def renew(self, visibility_timeout: int) -> None:
         """Make all queues anew: what an earlier test's receive still holds open is gone with them."""
@@ -48,7 +50,7 @@ class Wire:
 
     def _send_batch(self, bodies: Sequence[str]) -> None:
         response = self.sqs.send_message_batch(
-            QueueUrl=settings.RIKOLTI_EVENTS_QUEUE_URL,
+            QueueUrl=self.url(EVENTS),
             Entries=[{"Id": str(i), "MessageBody": body} for i, body in enumerate(bodies)],
         )
         assert not response.get("Failed"), response
@@ -57,9 +59,12 @@ class Wire:
         """Return how many messages each queue holds, received ones included."""
         return {name: self._depth(name) for name in QUEUES}
 
+    def url(self, name: str) -> str:
+        return self.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+
     def _depth(self, name: str) -> int:
-        url = self.sqs.get_queue_url(QueueName=name)["QueueUrl"]
-        attributes = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        response = self.sqs.get_queue_attributes(QueueUrl=self.url(name), AttributeNames=["All"])
+        attributes = response["Attributes"]
         return int(attributes["ApproximateNumberOfMessages"]) + int(
             attributes["ApproximateNumberOfMessagesNotVisible"]
         )

@@ -1,0 +1,156 @@
+"""The consumer's thread against the real queue, with the task queue in the test's hands."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import current_app
+from celery.exceptions import OperationalError
+
+from harvest import consumer
+from harvest.batching import group_by_run
+from harvest.consumer import Receiver
+from harvest.models import HarvestEvent, RejectedMessage
+from harvest.provision import EVENTS, TASKS
+from harvest.rawqueue import RawQueue
+from harvest.tasks import record_event
+from tests.broker.processes import wait_until
+from tests.broker.wire import Wire
+from tests.factories import airflow_event, sns_body, sqs_message
+
+
+@pytest.fixture
+def receiver(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    monkeypatch.setattr(consumer, "LONG_POLL", 1)
+    receiver = Receiver(RawQueue(wire.url(EVENTS)))
+    yield receiver
+    receiver.stop()
+    receiver.join(10)
+    assert not receiver.is_alive()
+
+
+def bodies(count: int, runs: int = 1) -> list[str]:
+    return [sns_body(airflow_event(dag_run_id=f"run {i % runs}")) for i in range(count)]
+
+
+def tasks_on(wire: Wire) -> list[dict[str, Any]]:
+    """Take all messages off the task queue, and return their headers."""
+    found = []
+    url = wire.url(TASKS)
+    while messages := wire.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        for message in messages:
+            found.append(json.loads(message["Body"])["headers"])
+            wire.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return found
+
+
+def test_backlog_is_taken_in_one_chain_a_run(receiver: Receiver, wire: Wire) -> None:
+    wire.send(bodies(60, runs=3))
+
+    receiver.start()
+    wait_until(lambda: wire.depths()[EVENTS] == 0, "an empty raw queue")
+
+    tasks = tasks_on(wire)
+    assert [task["task"] for task in tasks] == ["harvest.record_event"] * 3
+    assert sorted(task["argsrepr"] for task in tasks) == [
+        f"(20 messages of harvest_collection run {run})" for run in range(3)
+    ]
+
+
+def test_nothing_is_deleted_while_nothing_can_be_published(
+    receiver: Receiver, wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = threading.Event()
+    away.set()
+    publish = current_app.amqp.send_task_message
+
+    def send(*args: Any, **kwargs: Any) -> Any:
+        if away.is_set():
+            raise OperationalError("the broker is away")
+        return publish(*args, **kwargs)
+
+    monkeypatch.setattr(type(current_app.amqp), "send_task_message", property(lambda _: send))
+    wire.send(bodies(15))
+
+    receiver.start()
+    wait_until(lambda: "nothing can be published" in caplog.text, "the warning")
+    assert wire.depths()[EVENTS] == 15
+    assert receiver.is_alive()
+
+    away.clear()
+    wait_until(lambda: wire.depths()[EVENTS] == 0, "an empty raw queue")
+    assert len(tasks_on(wire)) == 1
+
+
+def test_stopped_while_nothing_can_be_published_it_gives_back(
+    receiver: Receiver, wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise OperationalError("the broker is away")
+
+    monkeypatch.setattr(type(current_app.amqp), "send_task_message", property(lambda _: refuse))
+    wire.send(bodies(3))
+    receiver.start()
+    wait_until(lambda: "nothing can be published" in caplog.text, "the warning")
+
+    receiver.stop()
+
+    response = wire.sqs.receive_message(QueueUrl=wire.url(EVENTS), MaxNumberOfMessages=10)
+    assert len(response["Messages"]) == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_message_too_large_for_a_chain_is_recorded_at_once(receiver: Receiver, wire: Wire) -> None:
+    # Letters of two bytes each, at random: quoted for the task and compressed they take more.
+    letters = random.Random(3).choices([chr(code) for code in range(0x80, 0x800)], k=515_000)
+    noise = "".join(letters)
+    event = airflow_event(rikolti_message={"error": True, "traceback": noise})
+    wire.sqs.send_message(QueueUrl=wire.url(EVENTS), MessageBody=json.dumps(event, ensure_ascii=False))
+
+    receiver.start()
+    wait_until(lambda: wire.depths()[EVENTS] == 0, "an empty raw queue")
+
+    assert tasks_on(wire) == []
+    stored = HarvestEvent.objects.get()
+    assert stored.rikolti_message == event["rikolti_message"]
+    assert stored.harvest_run.status == "failed"
+
+
+def test_what_has_no_run_is_a_chain_of_its_own(receiver: Receiver, wire: Wire) -> None:
+    wire.send(["not JSON", '{"properties": "x"}', *bodies(2)])
+
+    receiver.start()
+    wait_until(lambda: wire.depths()[EVENTS] == 0, "an empty raw queue")
+
+    assert len(tasks_on(wire)) == 3
+
+
+def test_receiver_outlives_what_it_never_expected(
+    receiver: Receiver, wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults = [RuntimeError("a fault of our own")]
+
+    def break_once(messages: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return group_by_run(messages)
+
+    monkeypatch.setattr(consumer, "group_by_run", break_once)
+    wire.send(bodies(2))
+
+    receiver.start()
+    wait_until(lambda: wire.depths()[EVENTS] == 0, "an empty raw queue")
+
+    assert "a fault of our own" in caplog.text
+    assert len(tasks_on(wire)) == 1
+
+
+@pytest.mark.django_db
+def test_task_rejects_what_the_consumer_could_not_read() -> None:
+    assert record_event([sqs_message("not JSON").to_task()]) is None
+    assert RejectedMessage.objects.get().reason == "not_json"

@@ -1,0 +1,129 @@
+"""What happens to a worker when the world around it comes and goes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
+
+from harvest.models import HarvestEvent, HarvestRun
+from harvest.provision import EVENTS, TASKS
+from harvest.tasks import recompute_run_status
+from local.servers import local_aws
+from tests.broker.conftest import VISIBILITY_TIMEOUT
+from tests.broker.processes import Processes, wait_until
+from tests.broker.test_pipeline import all_done, assert_calm, assert_end_state
+from tests.broker.traffic import mixed
+from tests.broker.wire import Wire
+from tests.environment import TEMPORARY, free_port
+from tests.factories import airflow_event, make_run
+
+
+def test_worker_waits_for_absent_queues(processes: Processes, wire: Wire) -> None:
+    wire.remove_queues()
+    worker = processes.worker()
+    worker.wait_for("could not take events from rikolti-events")
+    worker.wait_for("could not receive from avram-tasks")
+
+    wire.renew(VISIBILITY_TIMEOUT)
+    wire.publish(airflow_event())
+
+    wait_until(HarvestEvent.objects.exists, "the event")
+    assert worker.is_alive
+
+
+def test_worker_survives_loss_of_aws(processes: Processes, wire: Wire) -> None:
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    own = Wire(endpoint)
+    log = TEMPORARY / "aws-that-goes.log"
+    with local_aws(port, log):
+        own.renew(VISIBILITY_TIMEOUT)
+        worker = processes.worker(
+            AWS_ENDPOINT_URL=endpoint,
+            RIKOLTI_EVENTS_QUEUE_URL=own.url(EVENTS),
+            AVRAM_TASKS_QUEUE_URL=own.url(TASKS),
+        )
+        own.publish(airflow_event(dag_run_id="before"))
+        wait_until(HarvestRun.objects.filter(dag_run_id="before").exists, "the run before")
+
+    worker.wait_for("could not take events from rikolti-events")
+    worker.wait_for("could not receive from avram-tasks")
+
+    with local_aws(port, log):
+        own.renew(VISIBILITY_TIMEOUT)
+        own.publish(airflow_event(dag_run_id="after"))
+        wait_until(HarvestRun.objects.filter(dag_run_id="after").exists, "the run after")
+        assert worker.is_alive
+        worker.terminate()
+
+
+def test_terminated_worker_leaves_nothing_undone(processes: Processes, wire: Wire) -> None:
+    traffic = mixed(1_000)
+    worker = processes.worker()
+
+    wire.send(traffic.bodies)
+    wait_until(HarvestEvent.objects.exists, "the first event")
+    code = worker.terminate()
+    log = worker.log
+    processes.worker("two")
+    wait_until(lambda: all_done(wire), "empty queues")
+
+    assert code == 0
+    assert "took the last event" in log
+    assert "Traceback" not in log
+    assert_end_state(traffic)
+
+
+def test_idle_worker_ends_soon_and_loses_nothing(processes: Processes, wire: Wire) -> None:
+    worker = processes.worker()
+
+    assert worker.terminate() == 0
+    # The local AWS goes on serving the receive that the worker had open: one event may vanish into
+    # it, until the visibility timeout ends.
+    wire.publish(airflow_event())
+    processes.worker("two")
+
+    wait_until(HarvestEvent.objects.exists, "the event")
+
+
+def test_worker_without_consumer_runs_tasks_only(processes: Processes, wire: Wire) -> None:
+    run = make_run(recompute_due_at=timezone.now())
+    worker = processes.worker(RIKOLTI_CONSUMER="0")
+
+    wire.publish(airflow_event())
+    recompute_run_status.delay(run.pk)
+    wait_until(HarvestRun.objects.filter(pk=run.pk, recompute_due_at=None).exists, "the recomputed run")
+
+    assert wire.depths()[EVENTS] == 1
+    assert not HarvestEvent.objects.exists()
+    assert "taking events" not in worker.log
+    assert_calm(worker)
+
+
+def test_worker_without_queue_url_says_what_to_do(processes: Processes, wire: Wire) -> None:
+    worker = processes.worker(
+        ready=False, RIKOLTI_EVENTS_QUEUE_URL="", AVRAM_TASKS_QUEUE_URL=wire.url(TASKS)
+    )
+
+    wait_until(lambda: not worker.is_alive, "the end of the worker")
+
+    assert "RIKOLTI_EVENTS_QUEUE_URL is not set" in worker.log
+
+
+def test_beat_sweeps_by_the_schedule_of_the_admin(processes: Processes, wire: Wire) -> None:
+    silent = make_run(last_event_at=timezone.now() - timedelta(days=1), first_event_at=timezone.now())
+    every_second, _ = IntervalSchedule.objects.get_or_create(every=1, period="seconds")
+    PeriodicTask.objects.update_or_create(
+        name="reconcile_runs",
+        defaults={"task": "harvest.reconcile_runs", "interval": every_second, "enabled": True},
+    )
+    PeriodicTasks.update_changed()
+    processes.worker()
+
+    processes.start("celery", "-A", "celery_app", "beat")
+
+    wait_until(
+        HarvestRun.objects.filter(pk=silent.pk, stale_since__isnull=False).exists, "the stale run"
+    )
