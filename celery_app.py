@@ -10,7 +10,7 @@ from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
 
-app = Celery("avram")
+app = Celery("avram", events="harvest.monitoring:MonitorEvents")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 # By name: it is imported when a worker starts, and Django is ready.

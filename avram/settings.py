@@ -168,7 +168,6 @@ CELERY_RESULT_EXPIRES = 7 * 24 * 3600
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = TIME_ZONE
 
-CELERY_WORKER_CONSUMER = "harvest.monitoring:MonitoredConsumer"
 CELERY_WORKER_SEND_TASK_EVENTS = bool(MONITOR_BROKER_URL)
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # SQS has no fanout to carry it.
 

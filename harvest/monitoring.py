@@ -1,20 +1,102 @@
-"""What workers tell Flower: over a second broker, since SQS can't send one message to many."""
+"""What workers tell Flower: over a second broker, since SQS can't send one message to many.
+
+A monitor is there to watch. One that is away or slow costs the worker nothing: a thread carries the
+events, and drops them when they pile up.
+"""
 
 from __future__ import annotations
 
+import logging
+import queue
+import threading
 from typing import Any
 
-from celery.worker.consumer import Consumer
+from celery.app.events import Events
+from celery.events import EventDispatcher
+from celery.events.event import get_exchange
 from django.conf import settings
-from kombu import Connection
+from kombu import Connection, Producer
 
-#: Where events go that nobody asked for: a broker in this process, without a queue.
-NOWHERE = "memory://"
+logger = logging.getLogger(__name__)
+
+#: Events that wait for the monitor: a few seconds' worth of a busy worker.
+MOST_WAITING = 1_000
+
+#: Seconds: between attempts to reach a monitor that is away, and for the last events on the way out.
+RETRY_SECONDS = 5.0
+LAST_WORDS_SECONDS = 1.0
 
 
-class MonitoredConsumer(Consumer):
-    """A worker's consumer that sends its events to the monitoring broker."""
+def connect() -> Connection:
+    """Return a connection to the monitoring broker, which is made on first use."""
+    return Connection(settings.MONITOR_BROKER_URL, connect_timeout=2)
 
-    def connection_for_write(self, url: str | None = None, heartbeat: float | None = None) -> Any:
-        """Return a connection that is made on first use: a monitor that is away delays no worker."""
-        return Connection(settings.MONITOR_BROKER_URL or NOWHERE, connect_timeout=2)
+
+class MonitorEvents(Events):
+    """``app.events``, with the dispatcher below."""
+
+    dispatcher_cls = "harvest.monitoring:MonitorDispatcher"
+
+
+class MonitorDispatcher(EventDispatcher):
+    """Hands a worker's events to the courier, in place of the network."""
+
+    def __init__(self, connection: Any = None, *args: Any, **kwargs: Any) -> None:
+        # The worker asks an event dispatcher's connection for heartbeats, in its own loop: give it
+        # one that goes nowhere. What is published goes by the courier's.
+        super().__init__(Connection("memory://"), *args, **kwargs)
+        if settings.MONITOR_BROKER_URL:
+            self.exchange = get_exchange(connect(), name=self.exchange.name)
+
+    def enable(self) -> None:
+        if not settings.MONITOR_BROKER_URL:
+            self.enabled = False
+            return
+        super().enable()
+        self.producer = Courier()
+        self.producer.start()
+
+    def close(self) -> None:
+        courier = self.producer
+        super().close()
+        if isinstance(courier, Courier):
+            courier.end()
+
+
+class Courier(threading.Thread):
+    """Publishes events one by one, as a producer would. Never blocks who calls, raises nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(name="monitor-courier", daemon=True)
+        self._waiting: queue.Queue[tuple[Any, dict[str, Any]] | None] = queue.Queue(MOST_WAITING)
+        self._ending = threading.Event()
+
+    def publish(self, event: Any, **options: Any) -> None:
+        try:
+            self._waiting.put_nowait((event, options))
+        except queue.Full:
+            logger.debug("dropped an event: the monitor is away or slow")
+
+    def end(self) -> None:
+        """Send what waits, if that is a matter of a moment."""
+        self._ending.set()
+        try:
+            self._waiting.put_nowait(None)
+        except queue.Full:
+            return
+        self.join(LAST_WORDS_SECONDS)
+
+    def run(self) -> None:
+        while not self._ending.is_set():
+            try:
+                with connect() as connection:
+                    self._carry(Producer(connection))
+                    return
+            except Exception as error:  # whatever a network can do
+                logger.warning("the monitor is away, next try in %.0f s: %s", RETRY_SECONDS, error)
+                self._ending.wait(RETRY_SECONDS)
+
+    def _carry(self, producer: Producer) -> None:
+        while (item := self._waiting.get()) is not None:
+            event, options = item
+            producer.publish(event, **options)

@@ -62,9 +62,12 @@ class Wire:
     def url(self, name: str) -> str:
         return self.sqs.get_queue_url(QueueName=name)["QueueUrl"]
 
-    def _depth(self, name: str) -> int:
+    def attributes(self, name: str) -> dict[str, str]:
         response = self.sqs.get_queue_attributes(QueueUrl=self.url(name), AttributeNames=["All"])
-        attributes = response["Attributes"]
+        return {str(key): value for key, value in response["Attributes"].items()}
+
+    def _depth(self, name: str) -> int:
+        attributes = self.attributes(name)
         return int(attributes["ApproximateNumberOfMessages"]) + int(
             attributes["ApproximateNumberOfMessagesNotVisible"]
         )
