@@ -46,7 +46,8 @@ class MonitorDispatcher(EventDispatcher):
         # one that goes nowhere. What is published goes by the courier's.
         super().__init__(Connection("memory://"), *args, **kwargs)
         if settings.MONITOR_BROKER_URL:
-            self.exchange = get_exchange(connect(), name=self.exchange.name)
+            exchange = self.exchange  # type: ignore[has-type] # the stubs leave it out
+            self.exchange = get_exchange(connect(), name=exchange.name)
 
     def enable(self) -> None:
         if not settings.MONITOR_BROKER_URL:
