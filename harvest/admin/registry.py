@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -48,6 +49,9 @@ class HarvestTriggerAdmin(parts.ReadOnlyAdmin[HarvestTrigger]):
     search_fields = ("dag_run_id", "collection__name", "=collection__id")
     readonly_fields = ("run",)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[HarvestTrigger]:
+        return super().get_queryset(request).prefetch_related("harvest_runs")
+
     @admin.display(description=_("run"))
     def run(self, trigger: HarvestTrigger) -> SafeString | str:
-        return parts.page_link(trigger.harvest_runs.first())
+        return parts.page_link(next(iter(trigger.harvest_runs.all()), None))
