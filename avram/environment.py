@@ -26,8 +26,9 @@ def load_local_parts() -> None:
     file = Path(os.environ.get("VAR_DIR") or ROOT / "var") / "local.env"
     if file.is_file():
         for line in file.read_text().splitlines():
-            name, _, value = line.partition("=")
-            os.environ.setdefault(name, value)
+            name, equals, value = line.partition("=")
+            if equals:
+                os.environ.setdefault(name, value)
 
 
 def heed_aws_region() -> None:

@@ -24,6 +24,7 @@ monitoring      what workers tell Flower
 
 For people:
 
+provision       topic and queues: what should be there, and making it so
 admin/          one file a family of pages
 management/     rikolti_status, publish_events, setup_queues
 """

@@ -119,20 +119,21 @@ def decode_conf(conf: Any) -> Any:
 
     A str that is neither stays the str that it is.
     """
-    if conf is None or conf == "":
-        return {}
-    if not isinstance(conf, str):
-        return conf
+    data = _decode_text(conf) if isinstance(conf, str) else conf
+    return {} if data is None or data == "" else data
+
+
+def _decode_text(text: str) -> Any:
     try:
-        return read_json(conf)
+        return read_json(text)
     except MalformedMessage:
         pass
-    if len(conf) > MAX_REPR:
-        return conf
+    if len(text) > MAX_REPR:
+        return text
     try:
-        return read_json(json.dumps(ast.literal_eval(conf)))
+        return read_json(json.dumps(ast.literal_eval(text)))
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, MalformedMessage):
-        return conf
+        return text
 
 
 def find_collection_id(conf: Any) -> int | None:

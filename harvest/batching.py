@@ -57,7 +57,7 @@ def _split(messages: Sequence[SqsMessage]) -> Iterator[Sequence[SqsMessage]]:
     batch: list[SqsMessage] = []
     size = 0
     for message in messages:
-        bytes_more = len(message.body.encode())
+        bytes_more = len(message.body.encode(errors="surrogatepass"))
         if batch and (size + bytes_more > MAX_BATCH_BYTES or len(batch) == MAX_BATCH_MESSAGES):
             yield batch
             batch, size = [], 0

@@ -54,9 +54,7 @@ def _hurry_sweep() -> None:
 
     sweep = PeriodicTask.objects.filter(name="reconcile_runs", last_run_at=None).first()
     if sweep is not None:
-        sweep.interval, _ = IntervalSchedule.objects.get_or_create(
-            every=30, period=IntervalSchedule.SECONDS
-        )
+        sweep.interval = IntervalSchedule.objects.create(every=30, period=IntervalSchedule.SECONDS)
         sweep.save()
 
 

@@ -69,9 +69,11 @@ def sqs_message(body: str, *, sent_at: datetime = START, message_id: str = "") -
     )
 
 
-def message(*, message_id: str | None = None, seconds: float = 0, **keys: Any) -> SqsMessage:
-    """All three layers: an event published so many seconds after START."""
-    at = START + timedelta(seconds=seconds)
+def message(
+    *, message_id: str | None = None, at: datetime = START, seconds: float = 0, **keys: Any
+) -> SqsMessage:
+    """All three layers: an event published so many seconds after START, or after another moment."""
+    at += timedelta(seconds=seconds)
     return sqs_message(sns_body(airflow_event(**keys), message_id=message_id, at=at))
 
 

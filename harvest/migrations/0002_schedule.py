@@ -8,9 +8,9 @@ EVERY_MINUTES = 5
 
 
 def make_schedule(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    interval, _ = apps.get_model("django_celery_beat", "IntervalSchedule").objects.get_or_create(
-        every=EVERY_MINUTES, period="minutes"
-    )
+    intervals = apps.get_model("django_celery_beat", "IntervalSchedule").objects
+    every = {"every": EVERY_MINUTES, "period": "minutes"}
+    interval = intervals.filter(**every).first() or intervals.create(**every)  # twins are allowed
     apps.get_model("django_celery_beat", "PeriodicTask").objects.get_or_create(
         name="reconcile_runs",
         defaults={

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from harvest.airflow import Event, parse_event
@@ -17,8 +17,6 @@ from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
 from harvest.recording.identity import locate_run
 from harvest.recording.rejected import reject
 from harvest.sns import SqsMessage, parse_notification
-
-logger = logging.getLogger(__name__)
 
 #: What heals by itself, so that the same call is worth repeating: the database is away or busy.
 TransientError = (OperationalError, InterfaceError)
@@ -39,64 +37,80 @@ def record(messages: Sequence[SqsMessage]) -> Recorded:
 
     Raises:
         ValueError: the messages are of more than one run.
-        TransientError: the database is away or busy. Nothing is stored of the run's events.
+        TransientError: the database is away or busy. The same call is worth repeating.
     """
     parsed: list[tuple[SqsMessage, Event]] = []
+    refused: list[tuple[SqsMessage, RejectedMessage.Reason, str]] = []
     for message in messages:
         try:
             parsed.append((message, parse_event(parse_notification(message))))
         except MalformedMessage as error:
-            reject(message, RejectedMessage.Reason(error.reason.value), error.detail)
+            refused.append((message, RejectedMessage.Reason(error.reason.value), error.detail))
         except Exception:  # a fault of the parser, which must not stop the others
-            logger.exception("could not parse message %s", message.message_id)
-            reject(message, RejectedMessage.Reason.FAULT, traceback.format_exc())
-    rejected = len(messages) - len(parsed)
-    if not parsed:
-        return Recorded(rejected=rejected)
+            refused.append((message, RejectedMessage.Reason.FAULT, traceback.format_exc()))
     if len({event.key for _, event in parsed}) > 1:
         raise ValueError("the messages are of more than one run")
 
+    result = _record_events(parsed)
+    for message, reason, error_text in refused:
+        reject(message, reason, error_text)
+    return replace(result, rejected=result.rejected + len(refused))
+
+
+def _record_events(parsed: Sequence[tuple[SqsMessage, Event]]) -> Recorded:
+    if not parsed:
+        return Recorded()
     try:
         run_id, new = _store(parsed, timezone.now())
     except TransientError:
         raise
     except Exception:
         if len(parsed) > 1:
-            return _record_singly([message for message, _ in parsed], rejected)
-        message = parsed[0][0]
-        logger.exception("could not record message %s", message.message_id)
-        reject(message, RejectedMessage.Reason.FAULT, traceback.format_exc())
-        return Recorded(rejected=rejected + 1)
-    return Recorded(run_id, new, len(parsed) - new, rejected)
+            return _record_singly(parsed)
+        reject(parsed[0][0], RejectedMessage.Reason.FAULT, traceback.format_exc())
+        return Recorded(rejected=1)
+    return Recorded(run_id, new, len(parsed) - new)
 
 
-def _record_singly(messages: Sequence[SqsMessage], rejected: int) -> Recorded:
+def _record_singly(parsed: Sequence[tuple[SqsMessage, Event]]) -> Recorded:
     """Find which message of a batch the database refuses, and store the others."""
-    results = [record([message]) for message in messages]
+    results = [_record_events([one]) for one in parsed]
     return Recorded(
         run_id=next((result.run_id for result in results if result.run_id is not None), None),
         recorded=sum(result.recorded for result in results),
         duplicates=sum(result.duplicates for result in results),
-        rejected=sum(result.rejected for result in results) + rejected,
+        rejected=sum(result.rejected for result in results),
     )
 
 
-def _store(parsed: Sequence[tuple[SqsMessage, Event]], now: datetime) -> tuple[int, int]:
-    """Insert the events that are not stored yet. Return the run's id and how many were new."""
+def _store(parsed: Sequence[tuple[SqsMessage, Event]], now: datetime) -> tuple[int | None, int]:
+    """Insert the events that are not stored yet. Return the run's id and how many were new.
+
+    Raises:
+        IntegrityError: the database takes one of them for no event at all.
+    """
+    ids = {event.message_id for _, event in parsed}
     with transaction.atomic():
         run = locate_run(parsed[0][1])
         HarvestEvent.objects.bulk_create(
             [_row(run, message, event, now) for message, event in parsed], ignore_conflicts=True
         )
-        # Under the run's lock nobody else has recorded at this very moment.
-        new = run.events.filter(
-            recorded_at=now, message_id__in=[event.message_id for _, event in parsed]
-        ).count()
-        if new and run.recompute_due_at is None:
+        # Under the run's lock nobody else has recorded events of it at this very moment.
+        stored = HarvestEvent.objects.filter(message_id__in=ids).aggregate(
+            all=Count("pk"), new=Count("pk", filter=Q(harvest_run=run, recorded_at=now))
+        )
+        if stored["all"] < len(ids):
+            # SQLite's INSERT OR IGNORE also ignores what breaks any other constraint.
+            raise IntegrityError("the database refused an event without a word")
+        if stored["new"] and run.recompute_due_at is None:
             # So that a sweep finds the run, should the task that recomputes it get lost.
             run.recompute_due_at = now
             run.save(update_fields=["recompute_due_at"])
-    return run.pk, new
+        if not stored["new"] and not run.events.exists():
+            # Copies of another run's events, under another name: no reason to make a run.
+            run.delete()
+            return None, 0
+    return run.pk, stored["new"]
 
 
 def _row(run: HarvestRun, message: SqsMessage, event: Event, now: datetime) -> HarvestEvent:

@@ -66,7 +66,7 @@ def _part_with_nameless_events(run: HarvestRun) -> None:
     nameless = HarvestRun.objects.create(
         host="", dag_id=run.dag_id, dag_run_id=run.dag_run_id, logical_date=first.logical_date
     )
-    nameless_events.update(harvest_run=nameless)
+    nameless_events.update(harvest_run=nameless, collection=None)
     fold(run)
     fold(nameless)
 

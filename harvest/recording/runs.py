@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Subquery
+from django.db.models import QuerySet, Subquery
 from django.utils import timezone
 
 from harvest.airflow import find_collection_id
@@ -59,25 +59,27 @@ def fold(run: HarvestRun) -> None:
 
     Source: the status rule of the message contract (docs/message-contract.md).
     """
-    newest = _newest(run)
+    newest = _newest(run.events.all())
     if newest is not None:
-        first = run.events.order_by("sns_timestamp").only("sns_timestamp").first()
-        run.first_event_at = first.sns_timestamp if first else newest.sns_timestamp
+        first = run.events.order_by("sns_timestamp").values_list("sns_timestamp", flat=True)[:1]
+        run.first_event_at = first[0]
         run.last_event_at = newest.sns_timestamp
         _decide_status(run, newest)
-        _describe(run)
+        _describe(run, _newest(run.events.exclude(dag_run_conf={})) or newest)
     _link(run)
     _check_staleness(run, timezone.now())
     run.recompute_due_at = None
     run.save()
 
 
-def _newest(run: HarvestRun) -> HarvestEvent | None:
+def _newest(events: QuerySet[HarvestEvent]) -> HarvestEvent | None:
     """Return the event that decides. The pure rule breaks ties, not the database's collation."""
-    newest_at = run.events.order_by("-sns_timestamp").values("sns_timestamp")[:1]
+    newest_at = events.order_by("-sns_timestamp").values("sns_timestamp")[:1]
     return newest_event(
-        run.events.filter(sns_timestamp=Subquery(newest_at)).only(
-            "sns_timestamp", "dag_level", "message_id", "outcome"
+        events.filter(sns_timestamp=Subquery(newest_at)).defer(
+            "rikolti_message",
+            "sqs_message",
+            "sns_message",  # large, and not needed here
         )
     )
 
@@ -92,14 +94,11 @@ def _decide_status(run: HarvestRun, newest: HarvestEvent) -> None:
     run.status_note = ""
 
 
-def _describe(run: HarvestRun) -> None:
+def _describe(run: HarvestRun, event: HarvestEvent) -> None:
     """Take conf and logical date from the newest event that has a conf, or else from the newest."""
-    events = run.events.order_by("-sns_timestamp", "-message_id").only("dag_run_conf", "logical_date")
-    source = events.exclude(dag_run_conf={}).first() or events.first()
-    if source is not None:
-        run.dag_run_conf = source.dag_run_conf
-        run.logical_date = source.logical_date
-        run.conf_collection_id = find_collection_id(source.dag_run_conf)
+    run.dag_run_conf = event.dag_run_conf
+    run.logical_date = event.logical_date
+    run.conf_collection_id = find_collection_id(event.dag_run_conf)
 
 
 def _link(run: HarvestRun) -> None:

@@ -44,7 +44,7 @@ class Command(BaseCommand):
             raise CommandError(f"{self._summary()}; then the queue failed: {error}") from error
         except recording.TransientError as error:
             raise CommandError(
-                f"{self._summary()}; then the database failed: {error}. "
+                f"{self._counts()}; then the database failed: {error}. "
                 "What was not recorded is still on the queue: run this again."
             ) from error
         self.stdout.write(self._summary())
@@ -71,8 +71,12 @@ class Command(BaseCommand):
             HarvestRun.objects.filter(pk__in=self.run_ids).values_list("status", flat=True)
         )
         runs = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
+        return f"{self._counts()}{f' ({runs})' if runs else ''}"
+
+    def _counts(self) -> str:
+        """Return what was done, without asking the database."""
         return (
             f"{self.totals['messages']} messages: {self.totals['recorded']} events recorded, "
             f"{self.totals['duplicates']} seen before, {self.totals['rejected']} rejected; "
-            f"{len(self.run_ids)} runs{f' ({runs})' if runs else ''}"
+            f"{len(self.run_ids)} runs"
         )

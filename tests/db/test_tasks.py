@@ -1,0 +1,97 @@
+"""The tasks, called where they stand: tests/broker has them in a worker."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from celery import Task
+from django.db import InterfaceError, OperationalError
+from django.utils import timezone
+
+from harvest import tasks
+from harvest.models import HarvestRun, RejectedMessage
+from harvest.recording import Recorded
+from tests.factories import complete, message, sqs_message
+
+pytestmark = pytest.mark.django_db
+
+ALL = (tasks.record_event, tasks.recompute_run_status, tasks.reconcile_runs, tasks.reconcile_run)
+
+
+def test_record_event_then_recompute_run_status() -> None:
+    arguments = json.loads(json.dumps([message().to_task(), complete(seconds=1).to_task()]))
+
+    run_id = tasks.record_event(arguments)
+
+    assert tasks.recompute_run_status(run_id) == f"run {run_id}: succeeded"
+    assert HarvestRun.objects.get(pk=run_id).events.count() == 2
+
+
+def test_record_event_of_bad_messages_alone() -> None:
+    run_id = tasks.record_event([sqs_message("not JSON").to_task()])
+
+    assert run_id is None
+    assert tasks.recompute_run_status(run_id) == "no run: see the rejected messages"
+    assert RejectedMessage.objects.count() == 1
+
+
+def test_recompute_run_status_of_a_run_that_is_gone() -> None:
+    assert tasks.recompute_run_status(0) == "run 0: gone"
+
+
+def test_reconcile_runs_has_each_run_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(tasks.reconcile_run, "delay", sent.append)
+    silent = tasks.record_event([message(at=timezone.now() - timedelta(hours=7)).to_task()])
+    tasks.record_event([message(at=timezone.now(), dag_run_id="well").to_task()])
+
+    assert tasks.reconcile_runs() == "1 runs to look at"
+    assert sent == [silent]
+
+
+def test_reconcile_run_says_what_it_found() -> None:
+    run_id = tasks.record_event([message(at=timezone.now() - timedelta(hours=7)).to_task()])
+
+    assert tasks.reconcile_run(run_id).startswith(f"run {run_id}: stale since ")
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_record_event_is_repeated_until_the_database_is_back(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    outcomes: list[Any] = [error("away")] * 12 + [Recorded(run_id=7)]
+
+    def record(messages: object) -> Recorded:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        assert isinstance(outcome, Recorded)
+        return outcome
+
+    monkeypatch.setattr("harvest.recording.record", record)
+
+    result = tasks.record_event.apply(args=([message().to_task()],))
+
+    assert result.successful()
+    assert result.result == 7
+    assert outcomes == []
+
+
+def test_record_event_is_not_repeated_for_a_fault() -> None:
+    of_two_runs = [message(dag_run_id=run).to_task() for run in "ab"]
+
+    result = tasks.record_event.apply(args=(of_two_runs,))
+
+    assert result.failed()
+    assert isinstance(result.result, ValueError)
+
+
+@pytest.mark.parametrize("task", ALL, ids=lambda task: task.name)
+def test_task_leaves_the_queue_when_it_has_ended(task: Task[Any, Any]) -> None:
+    assert task.acks_late
+    assert task.reject_on_worker_lost
+    assert not task.acks_on_failure_or_timeout
+    assert task.max_retries is None

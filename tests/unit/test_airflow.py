@@ -1,0 +1,701 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harvest.airflow import (
+    MAX_HOST,
+    MAX_ID,
+    MAX_INTEGER,
+    MAX_REPR,
+    Event,
+    Outcome,
+    RunKey,
+    decode_conf,
+    find_collection_id,
+    is_web_address,
+    log_page,
+    parse_event,
+    run_page,
+)
+from harvest.errors import Malformed, MalformedMessage
+from harvest.sns import SqsMessage, parse_notification
+from harvest.strictjson import is_storable
+from tests.factories import (
+    HOST,
+    START,
+    airflow_event,
+    complete,
+    event,
+    failed,
+    message,
+    sns_body,
+    sqs_message,
+    task_error,
+)
+from tests.unit.strategies import any_text, bodies, json_data, storable_text
+
+
+def parse(received: SqsMessage) -> Event:
+    return parse_event(parse_notification(received))
+
+
+def refusal(**keys: Any) -> MalformedMessage:
+    with pytest.raises(MalformedMessage) as caught:
+        event(**keys)
+    return caught.value
+
+
+# --- The event ------------------------------------------------------------------------------------
+
+
+def test_parse_event_of_a_task() -> None:
+    received = event(
+        message_id="cf997318-27c5-5dcb-93b2-5a1a9d8e8f0c",
+        dag_id="harvest_collection",
+        dag_run_id="manual__2026-11-24T05:21:34+00:00",
+        logical_date="2026-11-24T06:21:34+01:00",
+        dag_run_conf={"collection_id": "27551"},
+        host="https://airflow.example.org",
+        task_id="mapping.map_page",
+        try_number=2,
+        map_index=3,
+        rikolti_message={"content_harvest_success": True},
+    )
+
+    assert received.message_id == "cf997318-27c5-5dcb-93b2-5a1a9d8e8f0c"
+    assert received.sns_timestamp == START
+    assert received.key == RunKey(
+        "https://airflow.example.org", "harvest_collection", "manual__2026-11-24T05:21:34+00:00"
+    )
+    assert received.logical_date == datetime(2026, 11, 24, 5, 21, 34, tzinfo=UTC)
+    assert received.dag_run_conf == {"collection_id": "27551"}
+    assert received.collection_id == 27551
+    assert (received.task_id, received.try_number, received.map_index) == ("mapping.map_page", 2, 3)
+    assert received.rikolti_message == {"content_harvest_success": True}
+    assert not received.dag_level
+    assert not received.error
+    assert received.outcome is Outcome.RUNNING
+
+
+def test_parse_event_keeps_the_envelope() -> None:
+    assert event().envelope["Signature"] == "c2lnbmF0dXJl"
+
+
+def test_parse_event_delivered_raw() -> None:
+    raw = sqs_message(json.dumps(airflow_event(task_id="map_page")), message_id="4f338efd")
+
+    received = parse(raw)
+
+    assert received.message_id == "4f338efd"
+    assert received.sns_timestamp == START
+    assert received.task_id == "map_page"
+    assert received.envelope == {}
+
+
+def test_parse_event_with_keys_of_a_later_publisher() -> None:
+    assert event(properties={"a": 1}, operator="MapOperator").task_id == "fetching.fetch_collection"
+
+
+# --- version --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["1.0", 1.0, None, ...], ids=["string", "number", "null", "absent"])
+def test_version_known(version: object) -> None:
+    assert event(version=version).key.dag_id == "harvest_collection"
+
+
+@pytest.mark.parametrize(
+    "version", ["2.0", "1.1", 2.0, 1.1, 0, "", "one", True, False, [], {}], ids=repr
+)
+def test_version_unknown(version: object) -> None:
+    assert refusal(version=version).reason is Malformed.UNKNOWN_VERSION
+
+
+# --- What must be there ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [..., None, ""], ids=["absent", "null", "empty"])
+@pytest.mark.parametrize("key", ["dag_id", "dag_run_id", "logical_date"])
+def test_required_key_missing(key: str, value: object) -> None:
+    error = refusal(**{key: value})
+
+    assert error.reason is Malformed.MISSING_KEY
+    assert error.detail == f"{key} is missing"
+
+
+@pytest.mark.parametrize("value", [1, 1.5, True, [], {"a": 1}, ["x"]], ids=repr)
+@pytest.mark.parametrize("key", ["dag_id", "dag_run_id", "logical_date", "host", "task_id"])
+def test_string_of_another_type(key: str, value: object) -> None:
+    assert refusal(**{key: value}).reason is Malformed.WRONG_TYPE
+
+
+@pytest.mark.parametrize("key", ["dag_id", "dag_run_id", "task_id"])
+def test_identifier_at_the_bound(key: str) -> None:
+    longest = "é" * MAX_ID
+    received = event(**{key: longest})
+
+    assert longest in (*received.key, received.task_id)
+    assert refusal(**{key: longest + "x"}).reason is Malformed.BAD_STRING
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800"], ids=["nul", "surrogate"])
+@pytest.mark.parametrize("key", ["dag_id", "dag_run_id", "task_id", "host"])
+def test_identifier_that_is_no_text(key: str, text: str) -> None:
+    # Mended it might be the identifier of something else.
+    assert refusal(**{key: text}).reason is Malformed.BAD_STRING
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "2026-11-24T05:21:34",
+        "2026-11-24",
+        "2026-02-30T05:21:34+00:00",
+        "2026-11-24T05:21:60+00:00",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "24 November 2026",
+        "\0",
+    ],
+    ids=["naive", "day", "february", "second-60", "year-1", "year-9999", "words", "nul"],
+)
+def test_logical_date_bad(date: str) -> None:
+    assert refusal(logical_date=date).reason is Malformed.BAD_DATE
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["2026-11-24T05:21:34.000000+00:00", "2026-11-24T05:21:34Z", "2026-11-23T21:21:34-08:00"],
+    ids=["microseconds", "zulu", "pacific"],
+)
+def test_logical_date_of_any_offset_is_read_in_utc(date: str) -> None:
+    logical_date = event(logical_date=date).logical_date
+
+    assert logical_date == START
+    assert logical_date.tzinfo is UTC
+
+
+# --- dag_run_conf ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("conf", "decoded"),
+    [
+        ({"collection_id": "27551"}, {"collection_id": "27551"}),
+        ("{'collection_id': '27551'}", {"collection_id": "27551"}),
+        ('{"collection_id": "27551"}', {"collection_id": "27551"}),
+        ("{'limit': None, 'force': True}", {"limit": None, "force": True}),
+        ('{"limit": null, "force": true}', {"limit": None, "force": True}),
+        ("{'name': \"O'Neill\"}", {"name": "O'Neill"}),
+        ("{'pages': (1, 2)}", {"pages": [1, 2]}),
+        (None, {}),
+        (..., {}),
+        ("", {}),
+        ({}, {}),
+        ("{}", {}),
+        ("null", {}),
+        ("None", {}),
+    ],
+    ids=[
+        "object", "repr", "json", "repr-constants", "json-constants", "repr-quotes", "repr-tuple",
+        "null", "absent", "empty-string", "empty-object", "json-empty", "json-null", "repr-none",
+    ],
+)  # fmt: skip
+def test_dag_run_conf_decoded(conf: object, decoded: object) -> None:
+    assert event(dag_run_conf=conf).dag_run_conf == decoded
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        "no conf at all",
+        "{'collection_id': ",
+        "{'a': b}",
+        "{'a': {1, 2}}",
+        "{(1, 2): 3}",
+        "{'a': b'bytes'}",
+        "{'a': 1j}",
+        "{'a': ...}",
+        "{'a': 1e999}",
+        '{"a": NaN}',
+        "{'a': " + "7" * 5000 + "}",
+        "{'a': 0x" + "f" * 5000 + "}",
+        "[" * 5000,
+        "[" * 150 + "]" * 150,
+        "-" * 9000 + "1",
+        "1" + "+1" * 4000,
+        "lambda: 1",
+        "{**{}}",
+        "'a' * 10 ** 10",
+        "a\nb",
+    ],
+    ids=[
+        "words", "open", "name", "set", "tuple-key", "bytes", "complex", "ellipsis", "infinity", "nan",
+        "digits", "hex-digits", "deep", "deep-closed", "minus", "plus", "lambda", "stars", "product",
+        "lines",
+    ],
+)  # fmt: skip
+def test_dag_run_conf_that_is_neither_stays_a_string(conf: str) -> None:
+    assert event(dag_run_conf=conf).dag_run_conf == conf
+
+
+def test_dag_run_conf_repr_at_the_bound() -> None:
+    def repr_of_length(length: int) -> str:
+        return "{'a': '" + "x" * (length - 9) + "'}"
+
+    assert event(dag_run_conf=repr_of_length(MAX_REPR)).dag_run_conf == {"a": "x" * (MAX_REPR - 9)}
+    too_long = repr_of_length(MAX_REPR + 1)
+    assert event(dag_run_conf=too_long).dag_run_conf == too_long
+
+
+def test_dag_run_conf_of_json_may_be_long() -> None:
+    conf = {"a": "x" * (2 * MAX_REPR)}
+
+    assert event(dag_run_conf=json.dumps(conf)).dag_run_conf == conf
+
+
+def test_dag_run_conf_is_never_evaluated(tmp_path: Path) -> None:
+    evidence = tmp_path / "evidence"
+    attacks = [
+        f"__import__('os').system('touch {evidence}')",
+        f"{{'a': __import__('pathlib').Path('{evidence}').touch()}}",
+        f"[open('{evidence}', 'w') for _ in (1,)]",
+        f"f\"{{open('{evidence}', 'w')}}\"",
+        f"{{'a': eval(\"open('{evidence}', 'w')\")}}",
+    ]
+
+    assert [event(dag_run_conf=attack).dag_run_conf for attack in attacks] == attacks
+    assert not evidence.exists()
+
+
+def test_dag_run_conf_nul_and_surrogates_are_mended() -> None:
+    assert event(dag_run_conf={"a\0": "\ud800"}).dag_run_conf == {"a�": "�"}
+    assert event(dag_run_conf=r"{'a': '\x00\ud800'}").dag_run_conf == {"a": "��"}
+
+
+@pytest.mark.parametrize("conf", [[1, 2], 5, 1.5, True], ids=repr)
+def test_dag_run_conf_of_another_type_is_kept(conf: object) -> None:
+    received = event(dag_run_conf=conf)
+
+    assert received.dag_run_conf == conf
+    assert received.collection_id is None
+
+
+@given(json_data(storable_text).filter(lambda conf: conf is not None and not isinstance(conf, str)))
+@settings(max_examples=100, deadline=None)
+def test_decode_conf_reads_every_form_of_the_same_conf(conf: object) -> None:
+    assert decode_conf(conf) == conf
+    assert decode_conf(json.dumps(conf)) == conf
+    assert decode_conf(repr(conf)) == conf
+
+
+@given(any_text | st.sampled_from(["null", " null", "None", "\tNone"]))
+@settings(max_examples=200, deadline=None)
+def test_decode_conf_never_raises_and_never_returns_none(conf: str) -> None:
+    assert decode_conf(conf) is not None
+
+
+# --- The collection's id --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["27551", 27551, " 27551 ", "0027551"], ids=repr)
+def test_find_collection_id_of_a_conf(value: object) -> None:
+    assert find_collection_id({"collection_id": value}) == 27551
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "", "x", "27551x", "-1", "+1", "1.0", 0, "0", -1, 1.0, True, [27551], {"id": 1}, "²", "٣"],
+    ids=ascii,
+)
+def test_find_collection_id_of_no_id(value: object) -> None:
+    assert find_collection_id({"collection_id": value}) is None
+
+
+def test_find_collection_id_at_the_bound() -> None:
+    assert find_collection_id({"collection_id": MAX_INTEGER}) == MAX_INTEGER
+    assert find_collection_id({"collection_id": str(MAX_INTEGER)}) == MAX_INTEGER
+    assert find_collection_id({"collection_id": MAX_INTEGER + 1}) is None
+    assert find_collection_id({"collection_id": str(MAX_INTEGER + 1)}) is None
+    assert find_collection_id({"collection_id": "9" * 5000}) is None
+
+
+@pytest.mark.parametrize("conf", [{}, [], "27551", 27551, None, {"limit": "3"}], ids=repr)
+def test_find_collection_id_of_a_conf_that_names_none(conf: object) -> None:
+    assert find_collection_id(conf) is None
+
+
+# --- host -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", [..., None, ""], ids=["absent", "null", "empty"])
+def test_host_unknown(host: object) -> None:
+    assert event(host=host).key.host == ""
+
+
+@pytest.mark.parametrize("host", [f"{HOST}/", f" {HOST}", f"{HOST}//\n"], ids=repr)
+def test_host_is_one_however_it_is_written(host: str) -> None:
+    assert event(host=host).key == event(host=HOST).key
+
+
+def test_host_at_the_bound() -> None:
+    longest = "https://" + "h" * (MAX_HOST - 8)
+
+    assert event(host=longest).key.host == longest
+    assert refusal(host=longest + "h").reason is Malformed.BAD_STRING
+
+
+def test_host_of_characters_that_no_address_has() -> None:
+    assert refusal(host="https://\u0430irflow.example.org").reason is Malformed.BAD_STRING
+
+
+def test_host_that_is_no_address_is_kept() -> None:
+    assert event(host="javascript:alert(1)").key.host == "javascript:alert(1)"
+
+
+# --- rikolti_message ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ({"records_with_children": None}, {"records_with_children": None}),
+        ([{"status": "success"}], [{"status": "success"}]),
+        ("27551/mapped_metadata_2026/", "27551/mapped_metadata_2026/"),
+        ('{"a": 1}', {"a": 1}),
+        (' \n[{"a": 1}] ', [{"a": 1}]),
+        ("5", "5"),
+        ("1.5", "1.5"),
+        ("true", "true"),
+        ("null", "null"),
+        ('"quoted"', '"quoted"'),
+        ("{broken", "{broken"),
+        ("[1] and more", "[1] and more"),
+        ("{'a': 1}", "{'a': 1}"),
+        ('{"a": NaN}', '{"a": NaN}'),
+        ("[" * 1000 + "]" * 1000, "[" * 1000 + "]" * 1000),
+        ("", ""),
+        (5, 5),
+        (True, True),
+        (None, None),
+        (..., None),
+    ],
+    ids=[
+        "object", "array", "path", "json-object", "json-array", "json-integer", "json-number",
+        "json-true", "json-null", "json-string", "broken", "trailing", "repr", "nan", "deep", "empty",
+        "number", "true", "null", "absent",
+    ],
+)  # fmt: skip
+def test_rikolti_message_decoded(sent: object, stored: object) -> None:
+    assert event(rikolti_message=sent).rikolti_message == stored
+
+
+def test_rikolti_message_nul_and_surrogates_are_mended() -> None:
+    received = event(rikolti_message={"traceback": "a\0b\ud800", "k\0": ["\udfff"]})
+
+    assert received.rikolti_message == {"traceback": "a�b�", "k�": ["�"]}
+
+
+def test_rikolti_message_nul_and_surrogates_in_json_in_a_string_are_mended() -> None:
+    assert event(rikolti_message=r'{"a": "\u0000\ud800"}').rikolti_message == {"a": "��"}
+
+
+def test_rikolti_message_of_256_kb_is_kept_whole() -> None:
+    traceback = 'File "page.py", line 1\n' * 11_000
+
+    assert event(rikolti_message={"error": True, "traceback": traceback}).rikolti_message == {
+        "error": True,
+        "traceback": traceback,
+    }
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_number_that_is_no_json_is_refused(number: str) -> None:
+    content = json.dumps(airflow_event()).replace('"1.0"', f'"1.0", "x": {number}')
+
+    with pytest.raises(MalformedMessage) as caught:
+        parse(sqs_message(sns_body(content)))
+
+    assert caught.value.reason is Malformed.NOT_JSON
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 5000], ids=["big", "small", "digits"])
+def test_number_out_of_range_is_refused(number: str) -> None:
+    content = json.dumps(airflow_event()).replace('"1.0"', f'"1.0", "x": {number}')
+
+    with pytest.raises(MalformedMessage) as caught:
+        parse(sqs_message(sns_body(content)))
+
+    assert caught.value.reason is Malformed.UNREASONABLE
+
+
+# --- error and outcome: the status rule -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rikolti_message", "outcome"),
+    [
+        ({"error": True, "exception": "KeyError", "traceback": "…"}, Outcome.FAILED),
+        ({"error": "words"}, Outcome.FAILED),
+        ({"error": 0}, Outcome.FAILED),
+        ({"error": ""}, Outcome.FAILED),
+        ({"error": {}}, Outcome.FAILED),
+        ({"dag_complete": False, "error": True, "reason": "timed_out"}, Outcome.FAILED),
+        ({"dag_complete": False}, Outcome.FAILED),
+        ({"dag_complete": False, "error": None}, Outcome.FAILED),
+        ({"dag_complete": True, "error": True}, Outcome.FAILED),
+        ('{"error": true}', Outcome.FAILED),
+        ({"dag_complete": True}, Outcome.SUCCEEDED),
+        ({"dag_complete": True, "error": False}, Outcome.SUCCEEDED),
+        ({"dag_complete": True, "error": None}, Outcome.SUCCEEDED),
+        ('{"dag_complete": true}', Outcome.SUCCEEDED),
+        ({"error": False}, Outcome.RUNNING),
+        ({"error": None}, Outcome.RUNNING),
+        ({"dag_complete": None}, Outcome.RUNNING),
+        ({"dag_complete": "true"}, Outcome.RUNNING),
+        ({"dag_complete": 1}, Outcome.RUNNING),
+        ({"dag_complete": 0}, Outcome.RUNNING),
+        ({"content_harvest_success": False}, Outcome.RUNNING),
+        ({"nested": {"error": True, "dag_complete": True}}, Outcome.RUNNING),
+        ("an error occurred: dag_complete", Outcome.RUNNING),
+        (["error", "dag_complete"], Outcome.RUNNING),
+        ([{"error": True}, {"dag_complete": True}], Outcome.RUNNING),
+        ('["error"]', Outcome.RUNNING),
+        ({}, Outcome.RUNNING),
+        (None, Outcome.RUNNING),
+        (5, Outcome.RUNNING),
+    ],
+    ids=str,
+)
+def test_outcome_by_the_rule(rikolti_message: object, outcome: Outcome) -> None:
+    assert event(rikolti_message=rikolti_message).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("rikolti_message", "error"),
+    [
+        ({"error": True}, True),
+        ({"error": "words"}, True),
+        ({"error": False}, False),
+        ({"error": None}, False),
+        ({"dag_complete": False}, False),
+        ("error", False),
+        (["error"], False),
+        ([{"error": True}], False),
+        ({"errors": ["x"]}, False),
+    ],
+    ids=str,
+)
+def test_error_is_only_a_key_of_an_object(rikolti_message: object, error: bool) -> None:
+    assert event(rikolti_message=rikolti_message).error is error
+
+
+# --- Events of the run as a whole -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("received", [complete(), failed()], ids=["complete", "failed"])
+def test_dag_level_event_belongs_to_no_task(received: SqsMessage) -> None:
+    dag_level = parse(received)
+
+    assert dag_level.dag_level
+    assert (dag_level.task_id, dag_level.try_number, dag_level.map_index) == (None, None, None)
+
+
+@pytest.mark.parametrize("stray", [["x"], {"a": 1}, True, "x" * 1000, 1.5, 10**30, "\0"], ids=ascii)
+def test_dag_level_event_may_carry_any_nonsense_of_a_task(stray: object) -> None:
+    dag_level = parse(complete(task_id=stray, try_number=stray, map_index=stray))
+
+    assert (dag_level.task_id, dag_level.try_number, dag_level.map_index) == (None, None, None)
+
+
+def test_failed_task_is_still_a_task() -> None:
+    error = parse(task_error(task_id="mapping.map_page", map_index=2, try_number=3))
+
+    assert not error.dag_level
+    assert (error.task_id, error.try_number, error.map_index) == ("mapping.map_page", 3, 2)
+
+
+# --- task_id, try_number, map_index ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [..., None], ids=["absent", "null"])
+@pytest.mark.parametrize("key", ["task_id", "try_number", "map_index"])
+def test_optional_key_missing(key: str, value: object) -> None:
+    assert getattr(event(**{key: value}), key) is None
+
+
+@pytest.mark.parametrize("value", [0, -1, 1, MAX_INTEGER, -MAX_INTEGER])
+@pytest.mark.parametrize("key", ["try_number", "map_index"])
+def test_integer_in_range(key: str, value: int) -> None:
+    assert getattr(event(**{key: value}), key) == value
+
+
+@pytest.mark.parametrize(
+    "value", [True, False, "1", 1.0, 1.5, [], {}, MAX_INTEGER + 1, -MAX_INTEGER - 1, 10**30], ids=repr
+)
+@pytest.mark.parametrize("key", ["try_number", "map_index"])
+def test_integer_of_another_type_or_out_of_range(key: str, value: object) -> None:
+    assert refusal(**{key: value}).reason is Malformed.WRONG_TYPE
+
+
+# --- Airflow's pages ------------------------------------------------------------------------------
+
+KEY = RunKey(HOST, "harvest_collection", "manual__2026-11-24T05:21:34+00:00")
+
+
+def test_run_page_of_airflow_2() -> None:
+    assert run_page(KEY) == (
+        "https://airflow.example.org/dags/harvest_collection/grid"
+        "?dag_run_id=manual__2026-11-24T05%3A21%3A34%2B00%3A00&base_date="
+    )
+
+
+def test_log_page_of_airflow_2() -> None:
+    assert log_page(KEY, "mapping.map_page", 3) == (
+        "https://airflow.example.org/dags/harvest_collection/grid"
+        "?dag_run_id=manual__2026-11-24T05%3A21%3A34%2B00%3A00"
+        "&task_id=mapping.map_page&map_index=3&tab=logs"
+    )
+
+
+@pytest.mark.parametrize("map_index", [-1, None])
+def test_log_page_of_a_task_that_is_not_mapped(map_index: int | None) -> None:
+    page = log_page(KEY, "fetching.fetch_collection", map_index)
+
+    assert page is not None
+    assert page.endswith("&task_id=fetching.fetch_collection&tab=logs")
+
+
+def test_pages_quote_everything() -> None:
+    key = RunKey("http://127.0.0.1:8080/base", "a/../b?c#d", "x&y=z\"'<é> +")
+
+    assert run_page(key) == (
+        "http://127.0.0.1:8080/base/dags/a%2F..%2Fb%3Fc%23d/grid"
+        "?dag_run_id=x%26y%3Dz%22%27%3C%C3%A9%3E+%2B&base_date="
+    )
+    assert log_page(key, "t&tab=x", 0) == (
+        "http://127.0.0.1:8080/base/dags/a%2F..%2Fb%3Fc%23d/grid"
+        "?dag_run_id=x%26y%3Dz%22%27%3C%C3%A9%3E+%2B&task_id=t%26tab%3Dx&map_index=0&tab=logs"
+    )
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "https://00000000-1111-2222-3333-444444444444.c3.us-west-2.airflow.amazonaws.com",
+        "http://localhost:8080",
+        "HTTP://EXAMPLE.ORG",
+        "http://[::1]:8080",
+        "https://example.org/airflow",
+    ],
+)
+def test_host_that_may_be_linked(host: str) -> None:
+    assert is_web_address(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "airflow.example.org",
+        "//example.org",
+        "javascript:alert(1)",
+        "javascript://example.org/%0aalert(1)",
+        "data:text/html,x",
+        "ftp://example.org",
+        "file:///etc/passwd",
+        "https://",
+        "https:///path",
+        "https:example.org",
+        "https://user:password@example.org",
+        "https://example.org@evil.example",
+        'https://example.org"onclick="alert(1)',
+        "https://example.org'x",
+        "https://example.org/<script>",
+        "https://example.org/a b",
+        "https://example.org\\@evil.example",
+        "https://example.org?x=",
+        "https://example.org#x",
+        "https://example.org:port",
+        "https://example.org:99999",
+        "https://[::1",
+        "https://exam\nple.org",
+        "https://example.org\t",
+        " https://example.org",
+        "https://\u0430irflow.example.org",
+        "https://example.org\x7f",
+    ],
+    ids=ascii,
+)
+def test_host_that_is_never_linked(host: str) -> None:
+    key = KEY._replace(host=host)
+
+    assert run_page(key) is None
+    assert log_page(key, "mapping.map_page", 1) is None
+
+
+@given(any_text | st.sampled_from(["http://", "https://"]).flatmap(lambda s: any_text.map(s.__add__)))
+@settings(max_examples=200, deadline=None)
+def test_run_page_of_any_host_is_safe_in_an_attribute(host: str) -> None:
+    page = run_page(KEY._replace(host=host))
+
+    assert page is None or (
+        page.lower().startswith(("http://", "https://")) and not set(page) & set("\"'<> ")
+    )
+
+
+# --- Laws -----------------------------------------------------------------------------------------
+
+
+@given(bodies)
+@settings(max_examples=400, deadline=None)
+def test_parse_raises_nothing_else_and_returns_what_can_be_stored(body: str) -> None:
+    try:
+        received = parse(sqs_message(body))
+    except MalformedMessage:
+        return
+
+    stored = [*received.key, received.task_id, received.dag_run_conf, received.rikolti_message]
+    stored += [received.message_id, received.envelope]
+    assert is_storable(json.dumps(stored, ensure_ascii=False, allow_nan=False))
+    assert received.dag_run_conf is not None
+    assert received.sns_timestamp.tzinfo is UTC
+    assert received.logical_date.tzinfo is UTC
+    for number in (received.collection_id, received.try_number, received.map_index):
+        assert number is None or -(2**31) < number < 2**31
+
+
+@given(json_data(storable_text))
+@settings(max_examples=100, deadline=None)
+def test_parse_keeps_what_rikolti_sent_as_it_was(sent: object) -> None:
+    received = event(rikolti_message={"sent": sent}, dag_run_conf={"sent": sent})
+
+    assert received.rikolti_message == received.dag_run_conf == {"sent": sent}
+
+
+def test_parse_event_of_a_mapped_page() -> None:
+    received = parse(
+        message(
+            task_id="mapping.map_page",
+            map_index=2,
+            try_number=2,
+            rikolti_message=[
+                {
+                    "status": "success",
+                    "num_mapped_records": 4,
+                    "page_exceptions": {},
+                    "mapped_page_path": "27551/vernacular_metadata_2026/mapped_metadata_2026/data/2",
+                }
+            ],
+        )
+    )
+
+    assert received.outcome is Outcome.RUNNING
+    assert received.rikolti_message[0]["num_mapped_records"] == 4

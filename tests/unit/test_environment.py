@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from pytest_django import Settings
+
+from avram.environment import (
+    ROOT,
+    heed_aws_region,
+    load_local_parts,
+    parse_duration,
+    parse_stale_after,
+)
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def environ(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """An environment of the test's own, empty."""
+    environ: dict[str, str] = {}
+    monkeypatch.setattr("avram.environment.os", SimpleNamespace(environ=environ))
+    return environ
+
+
+def read_settings(**environ: str) -> subprocess.CompletedProcess[str]:
+    """Let a fresh interpreter read the settings, with nothing else in its environment."""
+    return subprocess.run(
+        [sys.executable, "-c", "from avram import settings; print(settings.SECRET_KEY)"],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+# --- Durations ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("90s", timedelta(seconds=90)),
+        ("15m", timedelta(minutes=15)),
+        ("6h", 6 * HOUR),
+        ("2d", timedelta(days=2)),
+        (" 6h ", 6 * HOUR),
+    ],
+)
+def test_parse_duration(text: str, duration: timedelta) -> None:
+    assert parse_duration(text) == duration
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "6",
+        "h",
+        "6x",
+        "6H",
+        "0h",
+        "-1h",
+        "+1h",
+        "1.5h",
+        "6 hours",
+        "²h",
+        "٣h",
+        "9999999d",
+        "6h6m",
+    ],
+    ids=ascii,
+)
+def test_parse_duration_of_something_else(text: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="is no duration"):
+        parse_duration(text)
+
+
+def test_parse_stale_after_a_default() -> None:
+    assert parse_stale_after("6h") == (6 * HOUR, {})
+
+
+def test_parse_stale_after_with_exceptions() -> None:
+    assert parse_stale_after("6h, validate_by_mapper_type=1h ,index_manual_edits=2d") == (
+        6 * HOUR,
+        {"validate_by_mapper_type": HOUR, "index_manual_edits": 48 * HOUR},
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "6h,", "6h,validate", "6h,=1h", "6h,validate=", "6h,validate=x", "validate=1h", ",6h"],
+)
+def test_parse_stale_after_something_else(text: str) -> None:
+    with pytest.raises(ImproperlyConfigured):
+        parse_stale_after(text)
+
+
+def test_settings_have_the_stale_after_of_the_environment(settings: Settings) -> None:
+    # tests/environment.py sets it.
+    assert settings.STALE_AFTER == 6 * HOUR
+    assert settings.STALE_AFTER_BY_DAG == {"validate_by_mapper_type": HOUR}
+
+
+# --- The local parts of `make run` ----------------------------------------------------------------
+
+
+def write_local_parts(folder: Path, text: str) -> None:
+    (folder / "local.env").write_text(text)
+
+
+def test_load_local_parts_where_nothing_is_set(environ: dict[str, str], tmp_path: Path) -> None:
+    write_local_parts(tmp_path, "SECRET_KEY=a=b\nMONITOR_BROKER_URL=redis://127.0.0.1:6400\n")
+    environ["VAR_DIR"] = str(tmp_path)
+
+    load_local_parts()
+
+    assert environ["SECRET_KEY"] == "a=b"
+    assert environ["MONITOR_BROKER_URL"] == "redis://127.0.0.1:6400"
+
+
+def test_load_local_parts_leaves_what_is_set(environ: dict[str, str], tmp_path: Path) -> None:
+    write_local_parts(tmp_path, "SECRET_KEY=local\nSTALE_AFTER=1h\n")
+    environ |= {"VAR_DIR": str(tmp_path), "STALE_AFTER": "2h"}
+
+    load_local_parts()
+
+    assert environ["STALE_AFTER"] == "2h"
+    assert environ["SECRET_KEY"] == "local"
+
+
+def test_load_local_parts_not_where_a_secret_key_is_set(environ: dict[str, str], tmp_path: Path) -> None:
+    write_local_parts(tmp_path, "SECRET_KEY=local\nDEBUG=1\n")
+    environ |= {"VAR_DIR": str(tmp_path), "SECRET_KEY": "of production"}
+
+    load_local_parts()
+
+    assert environ == {"VAR_DIR": str(tmp_path), "SECRET_KEY": "of production"}
+
+
+def test_load_local_parts_without_a_file(environ: dict[str, str], tmp_path: Path) -> None:
+    environ["VAR_DIR"] = str(tmp_path)
+
+    load_local_parts()
+
+    assert environ == {"VAR_DIR": str(tmp_path)}
+
+
+def test_settings_take_the_secret_key_of_the_local_parts(tmp_path: Path) -> None:
+    write_local_parts(tmp_path, "SECRET_KEY=local\nDEBUG=1\n")
+
+    assert read_settings(VAR_DIR=str(tmp_path)).stdout == "local\n"
+    assert read_settings(VAR_DIR=str(tmp_path), SECRET_KEY="own").stdout == "own\n"
+
+
+def test_settings_without_a_secret_key_say_so(tmp_path: Path) -> None:
+    result = read_settings(VAR_DIR=str(tmp_path))
+
+    assert result.returncode == 1
+    assert "SECRET_KEY is not set" in result.stderr.splitlines()[-1]
+
+
+# --- The region -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "default"),
+    [
+        ({"AWS_REGION": "us-west-2"}, "us-west-2"),
+        ({"AWS_REGION": "us-west-2", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_REGION": ""}, None),
+        ({}, None),
+    ],
+    ids=["region", "both", "default", "empty", "none"],
+)
+def test_heed_aws_region(environ: dict[str, str], given: dict[str, str], default: str | None) -> None:
+    environ |= given
+
+    heed_aws_region()
+
+    assert environ.get("AWS_DEFAULT_REGION") == default
