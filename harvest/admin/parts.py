@@ -33,7 +33,7 @@ STATUS_LOOKS = {
     "succeeded": ("✔", "#1f7a3a"),
     "failed": ("✖", "#b3261e"),
 }
-STALE_LOOK = ("⏳", "#8a5a00")
+STALE_LOOK = ("⚠", "#8a5a00")
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[M]):

@@ -33,7 +33,6 @@ ORDER = (
     "monitoring",
     "provision",
     "admin",
-    "provision",
     "management",
 )
 
