@@ -7,8 +7,11 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
+from avram.environment import load_local_parts
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
+    load_local_parts()
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:

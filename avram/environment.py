@@ -17,11 +17,10 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 def load_local_parts() -> None:
     """Take from ``VAR_DIR/local.env`` what ``make run`` wrote there of its local servers.
 
-    So that ``manage.py`` works beside ``make run`` without flags. Only where the environment has no
-    SECRET_KEY: one that has is complete, as in production, and is left alone. A variable that is set
-    goes before one in the file.
+    So that ``manage.py`` works beside ``make run`` without flags. Only where the environment says
+    nothing of its own: one that does is complete, as in production, and is left alone.
     """
-    if "SECRET_KEY" in os.environ:
+    if not os.environ.keys().isdisjoint(("SECRET_KEY", "DEBUG", "DATABASE_URL")):
         return
     file = Path(os.environ.get("VAR_DIR") or ROOT / "var") / "local.env"
     if file.is_file():

@@ -9,9 +9,8 @@ from __future__ import annotations
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from avram.environment import ROOT, heed_aws_region, load_local_parts, parse_stale_after
+from avram.environment import ROOT, heed_aws_region, parse_stale_after
 
-load_local_parts()
 heed_aws_region()
 env = environ.Env()
 
@@ -79,8 +78,14 @@ if "sqlite3" in DATABASES["default"]["ENGINE"]:
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 30,
         "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
+if "postgresql" in DATABASES["default"]["ENGINE"]:
+    # A database that is silent must not hold a task for ever: an error can be retried. Seconds to
+    # connect, milliseconds without an acknowledgement, and how long to wait for another's lock.
+    DATABASES["default"].setdefault("OPTIONS", {}).update(
+        {"connect_timeout": 5, "tcp_user_timeout": 20_000, "options": "-c lock_timeout=20s"}
+    )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Web ------------------------------------------------------------------------------------------
@@ -101,9 +106,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 STATIC_URL = "static/"
-STATIC_ROOT = ROOT / "staticfiles"
-# In production Procfile's web line collects the files; in DEBUG they are served from their packages.
-WHITENOISE_USE_FINDERS = DEBUG
+# Served from the packages that bring them: there is nothing to collect.
+WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
@@ -119,7 +123,7 @@ X_FRAME_OPTIONS = "DENY"
 
 #: The queue that the SNS topic of Rikolti's events forwards to.
 RIKOLTI_EVENTS_QUEUE_URL = env.str("RIKOLTI_EVENTS_QUEUE_URL", default="")
-#: The topic's ARN, or several: where publish_events publishes, and whose events are trusted.
+#: The topic's ARN, or several; publish_events publishes to the first.
 RIKOLTI_EVENTS_TOPIC_ARNS = env.list("RIKOLTI_EVENTS_TOPIC_ARNS", default=[])
 #: Whether this worker takes events from that queue, or only runs tasks.
 RIKOLTI_CONSUMER = env.bool("RIKOLTI_CONSUMER", default=True)
@@ -145,6 +149,12 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "predefined_queues": {"avram-tasks": {"url": AVRAM_TASKS_QUEUE_URL}},
     "wait_time_seconds": 20,  # The longest poll that SQS allows: three requests a minute when idle.
     "sqs_base64_encoding": False,  # JSON needs none, and SQS counts bytes.
+    # Deletes and the like are called on the worker's loop: they must not hold it up for long.
+    "client-config": {
+        "connect_timeout": 5,
+        "read_timeout": 30,  # longer than the poll
+        "retries": {"mode": "standard", "total_max_attempts": 2},
+    },
 }
 CELERY_TASK_DEFAULT_QUEUE = "avram-tasks"
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
@@ -157,15 +167,16 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_ACKS_ON_FAILURE_OR_TIMEOUT = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 4
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
-# Both below the visibility timeout of avram-tasks (setup_queues makes it 300 s).
-CELERY_TASK_SOFT_TIME_LIMIT = 120
-CELERY_TASK_TIME_LIMIT = 150
+# What a worker has taken waits for up to three others: four times the limit, and the longest wait of
+# a retry, stay within the visibility timeout of avram-tasks (setup_queues makes it 300 s).
+CELERY_TASK_SOFT_TIME_LIMIT = 50
+CELERY_TASK_TIME_LIMIT = 60
 
-CELERY_RESULT_BACKEND = "django-db"
+CELERY_RESULT_BACKEND = "harvest.results:ResultBackend"
 CELERY_RESULT_EXTENDED = True
 CELERY_RESULT_EXPIRES = 7 * 24 * 3600
 
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "harvest.schedule:Scheduler"
 CELERY_TIMEZONE = TIME_ZONE
 
 CELERY_WORKER_SEND_TASK_EVENTS = bool(MONITOR_BROKER_URL)

@@ -17,6 +17,8 @@ models          the tables
 recording/      the only writer: events, a run's status, rejected messages, replay
 reconcile       which runs need a look, and what is done with each
 tasks           the Celery tasks record_event → recompute_run_status, and the sweep
+results         where task results are kept
+schedule        beat's scheduler
 rawqueue        the raw queue: receive, delete, hide
 consumer        the worker's custom consumer: raw queue → one chain of tasks a run
 transport       Celery's SQS broker, made to outlive the network

@@ -13,7 +13,8 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -27,7 +28,7 @@ from harvest import recording
 from harvest.batching import Batch, group_by_run
 from harvest.rawqueue import LONG_POLL, MOST_AT_ONCE, RawQueue
 from harvest.sns import SqsMessage
-from harvest.tasks import recompute_run_status, record_event
+from harvest.tasks import COMPRESSION, recompute_run_status, record_event
 
 logger = logging.getLogger(__name__)
 
@@ -93,9 +94,7 @@ class Receiver(threading.Thread):
         backoff = _backoff()
         while not self._stopping.is_set():
             try:
-                messages = self._collect()
-                self._busy.set()
-                self._hand_over(messages)
+                self._hand_over(self._collect())
                 backoff = _backoff()
             except HEALING as error:
                 delay = next(backoff)
@@ -121,6 +120,7 @@ class Receiver(threading.Thread):
     def _collect(self) -> list[SqsMessage]:
         """Return what the queue has: at once when it is quiet, in big bites when it is not."""
         messages = self.queue.receive(LONG_POLL)
+        self._busy.set()
         started, size, received = time.monotonic(), _size(messages), messages
         while (
             len(received) == MOST_AT_ONCE
@@ -140,20 +140,29 @@ class Receiver(threading.Thread):
 
     def _hand_over(self, messages: list[SqsMessage]) -> None:
         """Publish a chain a run, then delete its messages. Hold them while nothing can be published."""
-        batches = group_by_run(messages)
+        pending = deque(group_by_run(messages))
         for delay in _backoff():
-            if not batches:
+            published: list[SqsMessage] = []
+            while pending and not self._stopping.is_set() and _publish(pending[0]):
+                published.extend(pending.popleft().messages)
+            self._tell_queue(self.queue.delete, published)
+            if not pending:
                 return
+            held = [message for batch in pending for message in batch.messages]
             if self._stopping.is_set():
-                self.queue.hide(_flatten(batches), 0)
+                self._tell_queue(self.queue.hide, held, 0)
                 return
-            published = [batch for batch in batches if _publish(batch)]
-            self.queue.delete(_flatten(published))
-            if published:
-                return  # What could not be published comes back when its visibility timeout ends.
-            self.queue.hide(_flatten(batches), HOLD_SECONDS)
-            logger.warning("nothing can be published, next try in %.0f s", delay)
+            self._tell_queue(self.queue.hide, held, HOLD_SECONDS)
+            logger.warning("holding %d messages, next try in %.0f s", len(held), delay)
             self._stopping.wait(delay)
+            pending.rotate(-1)  # Should it be the first one's own fault, the others go on.
+
+    def _tell_queue(self, tell: Callable[..., None], messages: list[SqsMessage], *args: Any) -> None:
+        """What the queue does not hear of, it finds out when the visibility timeout ends."""
+        try:
+            tell(messages, *args)
+        except HEALING as error:
+            logger.warning("could not reach %s: %s", self.queue.name, error)
 
 
 def _publish(batch: Batch) -> bool:
@@ -161,13 +170,13 @@ def _publish(batch: Batch) -> bool:
     try:
         tasks = chain(
             record_event.s([message.to_task() for message in batch.messages]).set(
-                argsrepr=f"({batch})", compression="zlib"
+                argsrepr=f"({batch})", compression=COMPRESSION
             ),
             recompute_run_status.s(),
         )
-        tasks.apply_async()
+        tasks.apply_async(retry=False)
     except HEALING as error:
-        if _is_too_large(error):
+        if _is_refused(error):
             return _record_here(batch)
         logger.warning("could not publish a chain: %s", error)
         return False
@@ -191,12 +200,10 @@ def _record_here(batch: Batch) -> bool:
     return True
 
 
-def _is_too_large(error: Exception) -> bool:
-    """Return whether SQS refused a message for its length."""
-    return isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in (
-        "InvalidParameterValue",
-        "BatchRequestTooLong",
-    )
+def _is_refused(error: Exception) -> bool:
+    """Return whether SQS refused a message for itself: its length, since it is plain ASCII."""
+    code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
+    return code in ("InvalidParameterValue", "InvalidMessageContents")
 
 
 def _backoff() -> Iterator[float]:
@@ -207,9 +214,5 @@ def _backoff() -> Iterator[float]:
         delay = min(delay * 2, LONGEST_BACKOFF)
 
 
-def _flatten(batches: Sequence[Batch]) -> list[SqsMessage]:
-    return [message for batch in batches for message in batch.messages]
-
-
-def _size(messages: Sequence[SqsMessage]) -> int:
+def _size(messages: list[SqsMessage]) -> int:
     return sum(len(message.body) for message in messages)

@@ -188,7 +188,7 @@ class HarvestRun(models.Model):
         )
         indexes = (
             models.Index(fields=("-last_event_at", "-id"), name="run_newest_first"),
-            # The sweep's three questions: silent, overdue, unlinked.
+            # The sweep's questions: silent, overdue, unlinked; untriggered begins with the triggers.
             models.Index(
                 fields=("reconciled_at", "last_event_at"),
                 condition=Q(status="running"),
@@ -290,7 +290,10 @@ class RejectedMessage(models.Model):
         JSON = "json", _("as a JSON string, since the database takes no such characters")
 
     digest = models.CharField(
-        max_length=64, unique=True, editable=False, help_text=_("SHA-256 of the body.")
+        max_length=64,
+        unique=True,
+        editable=False,
+        help_text=_("SHA-256 of the publication's id and the body."),
     )
     body = models.TextField()
     body_encoding = models.CharField(max_length=5, choices=Encoding.choices, default=Encoding.PLAIN)

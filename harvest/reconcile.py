@@ -6,9 +6,8 @@ silent that it did.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 
 from django.db.models import F, Q, QuerySet
 
@@ -16,7 +15,7 @@ from harvest.models import HarvestRun
 from harvest.recording import mark_stale
 from harvest.recording.runs import stale_after
 
-#: Runs looked at in one sweep. What is left over waits for the next, oldest first.
+#: Runs looked at in one sweep, shared by its questions. The rest wait for the next, oldest first.
 SLICE = 500
 
 #: The task that recomputes a run follows the one that records its events at once. After this time
@@ -28,7 +27,7 @@ LOOK_AGAIN_AFTER = timedelta(hours=1)
 
 
 def due_runs(now: datetime, limit: int = SLICE) -> list[int]:
-    """Return the ids of the runs that need a look at this time, each once, the most urgent first."""
+    """Return the ids of the runs that need a look at this time, each once."""
     runs = HarvestRun.objects
     not_looked_at = Q(stale_since=None) | Q(reconciled_at__lte=now - LOOK_AGAIN_AFTER)
     questions: tuple[QuerySet[HarvestRun], ...] = (
@@ -39,10 +38,10 @@ def due_runs(now: datetime, limit: int = SLICE) -> list[int]:
         runs.unlinked().order_by("pk"),
         runs.untriggered().order_by("pk"),
     )
-    answers: Iterable[int] = chain.from_iterable(
-        question.values_list("pk", flat=True)[:limit] for question in questions
-    )
-    return list(islice(dict.fromkeys(answers), limit))
+    answers = (question.values_list("pk", flat=True)[:limit] for question in questions)
+    # In turn, so that none of the questions takes the whole slice for ever.
+    turns = chain.from_iterable(zip_longest(*answers))
+    return list(islice(dict.fromkeys(run_id for run_id in turns if run_id is not None), limit))
 
 
 def look_at(run_id: int) -> str:

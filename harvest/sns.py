@@ -93,14 +93,12 @@ class Notification:
 def parse_notification(message: SqsMessage) -> Notification:
     """Take the message out of its SNS envelope, or as it is where delivery was raw.
 
-    An object with both a ``Type`` and a ``TopicArn`` is SNS's; any other object is the publisher's.
-
     Raises:
         MalformedMessage: the body is no JSON object, a subscription confirmation, or an envelope
             without its parts.
     """
     body = _read_object(message.body, "the body")
-    if not ("Type" in body and "TopicArn" in body):
+    if not _is_enveloped(body):
         return Notification(message.message_id, message.sent_at, body)
 
     if body["Type"] in _SUBSCRIPTION_TYPES:
@@ -117,6 +115,17 @@ def parse_notification(message: SqsMessage) -> Notification:
         content=_read_object(read_text(body, "Message"), "the Message"),
         envelope={key: value for key, value in body.items() if key not in _NOT_IN_ENVELOPE},
     )
+
+
+def publication_id(message: SqsMessage) -> str:
+    """Return what all copies of a publication have in common, of any body: SNS's id, or SQS's."""
+    try:
+        body = read_json(message.body)
+    except MalformedMessage:
+        return message.message_id
+    if isinstance(body, dict) and _is_enveloped(body) and isinstance(body.get("MessageId"), str):
+        return str(body["MessageId"])
+    return message.message_id
 
 
 def read_text(content: Mapping[str, Any], key: str) -> str:
@@ -151,6 +160,11 @@ def read_date(content: Mapping[str, Any], key: str) -> datetime:
         return date.astimezone(UTC)
     except (ValueError, OverflowError):
         raise MalformedMessage(Malformed.BAD_DATE, f"{key} is no date: {text[:40]!r}") from None
+
+
+def _is_enveloped(body: Mapping[str, Any]) -> bool:
+    """An object with both a ``Type`` and a ``TopicArn`` is SNS's; any other is the publisher's."""
+    return "Type" in body and "TopicArn" in body
 
 
 def _read_object(text: str, what: str) -> dict[str, Any]:

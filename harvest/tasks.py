@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from celery import shared_task
+from celery import Signature, Task, shared_task
 from django.utils import timezone
 
 from harvest import reconcile, recording
@@ -18,6 +18,21 @@ from harvest.sns import SqsMessage
 #: Seconds, with full jitter. Far below the queue's visibility timeout: a task that waits for its
 #: time is held by a worker, and SQS would deliver it to another.
 LONGEST_WAIT = 60
+
+#: SQS takes 1 MiB a message, and counts what the network carries.
+COMPRESSION = "zlib"
+
+
+class MessagesTask(Task):  # type: ignore[type-arg]
+    """A task whose arguments are large: a retry of it, too, is compressed and shows no body."""
+
+    def signature_from_request(self, request: Any = None, *args: Any, **kwargs: Any) -> Signature[Any]:
+        request = request or self.request
+        signature = super().signature_from_request(request, *args, **kwargs)
+        argsrepr = getattr(request, "argsrepr", None)  # none where no message brought the task
+        signature.options.update(argsrepr=argsrepr, compression=COMPRESSION)
+        return signature
+
 
 RETRY: Mapping[str, Any] = {
     "autoretry_for": recording.TransientError,
@@ -28,7 +43,7 @@ RETRY: Mapping[str, Any] = {
 }
 
 
-@shared_task(name="harvest.record_event", **RETRY)
+@shared_task(name="harvest.record_event", base=MessagesTask, **RETRY)
 def record_event(messages: Sequence[Mapping[str, str]]) -> int | None:
     """Store the raw messages of one run. Return the run's id, for the next task of the chain."""
     return recording.record([SqsMessage.from_task(message) for message in messages]).run_id

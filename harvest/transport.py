@@ -1,9 +1,9 @@
 """The SQS transport for Celery's own queue: kombu's, made to outlive the network.
 
 kombu 5.7 receives through curl and lets what goes wrong there (no server, a throttled or refused
-request, an answer of 500) out into the worker's event loop, which ends the worker. Here a receive is
-a boto3 call in a thread: boto3 retries what is worth it, and what still fails is logged and tried
-again later. Everything else is kombu's.
+request, an answer of 500, a body that it can't read) out into the worker's event loop, which ends the
+worker. Here a receive is a boto3 call in a thread: boto3 retries what is worth it, and what still fails
+is logged and tried again later. Everything else is kombu's.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import threading
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from django.core.exceptions import ImproperlyConfigured
 from kombu.transport import SQS
 
 logger = logging.getLogger(__name__)
@@ -24,10 +25,22 @@ RETRY_SECONDS = 5.0
 class Channel(SQS.Channel):
     """Receives in a thread, one receive at a time for each queue."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, queue in self.predefined_queues.items():
+            if not queue["url"]:
+                raise ImproperlyConfigured(
+                    f"The URL of queue {name} is not set: set RIKOLTI_EVENTS_QUEUE_URL, beside which "
+                    "it is looked for, or AVRAM_TASKS_QUEUE_URL."
+                )
+
     def _get_async(self, queue: str, count: int = 1, callback: Any = None) -> Any:
         self.sqs(queue=self.canonical_queue_name(queue))  # Make the client here, not in the thread.
         threading.Thread(
-            target=self._receive, args=(queue, count, callback), name=f"receive-{queue}", daemon=True
+            target=self._receive,
+            args=(queue, count, callback),
+            name=f"receive-{queue}",
+            daemon=True,
         ).start()
         return callback
 
@@ -49,10 +62,26 @@ class Channel(SQS.Channel):
             self.hub.call_soon(self._on_received, queue, response, callback)
 
     def _on_received(self, queue: str, response: dict[str, Any], callback: Any) -> None:
-        callback(self._on_messages_ready(self._new_queue(queue), queue, response))
+        messages = response.get("Messages", [])
+        for message in messages:
+            try:
+                self._on_messages_ready(self._new_queue(queue), queue, {"Messages": [message]})
+            except Exception:
+                # It stays on the queue, and in the end goes to the dead letters.
+                logger.exception("could not read message %s of %s", message["MessageId"], queue)
+                self.qos.ack(message["ReceiptHandle"])  # frees its place, deletes nothing
+        callback(len(messages))
 
     def _on_receive_failed(self, queue: str) -> None:
         self.hub.call_later(RETRY_SECONDS, self._schedule_queue, queue)
+
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Leave a message to SQS. What goes wrong meanwhile must not end the worker."""
+        try:
+            super().basic_reject(delivery_tag, requeue=requeue)
+        except (BotoCoreError, ClientError) as error:
+            logger.warning("could not give a message back, it comes back by itself: %s", error)
+            self.qos.ack(delivery_tag)  # frees its place, deletes nothing
 
 
 class Transport(SQS.Transport):

@@ -80,7 +80,8 @@ class Local:
     def write_file(self) -> None:
         """Leave the variables for `manage.py`, readable by this user alone."""
         file = self.folder / "local.env"
-        file.touch(mode=0o600)
+        file.touch()
+        file.chmod(0o600)
         file.write_text("".join(f"{name}={value}\n" for name, value in self.variables().items()))
 
     def _secret_key(self) -> str:

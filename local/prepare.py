@@ -6,6 +6,7 @@ import os
 
 import django
 from django.core.management import call_command
+from django.db import connection
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
 
@@ -24,7 +25,9 @@ def main() -> None:
 def _make_user() -> None:
     from django.contrib.auth.models import User
 
-    if not User.objects.filter(username=USER).exists():
+    if connection.settings_dict["HOST"] not in ("", "127.0.0.1", "localhost", "::1"):
+        print("The database is of another machine: make a user with manage.py createsuperuser.")
+    elif not User.objects.filter(username=USER).exists():
         User.objects.create_superuser(USER, password=PASSWORD)
 
 

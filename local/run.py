@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
 
 from honcho.environ import parse_procfile
@@ -44,6 +45,8 @@ def main() -> int:
         print("\n".join(taken), file=sys.stderr)
         return 1
     local.folder.mkdir(parents=True, exist_ok=True)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]  # whatever account they are of, it is not this machine's
     os.environ |= local.variables()
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
     local.write_file()
@@ -89,7 +92,7 @@ def _supervise(local: Local) -> int:
     commands = dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
     if local.demo:
         commands["demo"] = "python -m local.demo"
-    path = os.pathsep.join((str(ROOT / ".venv" / "bin"), os.environ.get("PATH", "")))
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     for name, command in commands.items():
         manager.add_process(name, command, env={**os.environ, "PATH": path}, cwd=str(ROOT))
     manager.loop()

@@ -52,6 +52,8 @@ SERVERS: list[Any] = []
 LOCAL_AWS_PORT = free_port()
 MONITOR_PORT = free_port()
 
+for _name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[_name]
 os.environ |= {
     "DEBUG": "1",
     "SECRET_KEY": "a key for tests",

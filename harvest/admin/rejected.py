@@ -58,7 +58,12 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
 
     @admin.action(description=_("Replay: record them now"), permissions=["replay"])
     def replay(self, request: HttpRequest, queryset: QuerySet[RejectedMessage]) -> None:
-        outcomes = [recording.replay(message) is not None for message in queryset]
+        try:
+            outcomes = [recording.replay(message) for message in queryset]
+        except recording.TransientError as error:
+            text = gettext("The database is busy, try again: %s") % error
+            self.message_user(request, text, messages.ERROR)
+            return
         recorded, rejected = outcomes.count(True), outcomes.count(False)
         if recorded:
             text = ngettext("%d message is recorded.", "%d messages are recorded.", recorded)

@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.fields.json import KeyTextTransform
-from django.forms import ModelForm
+from django.forms import ModelForm, TypedChoiceField
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -119,7 +119,15 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
         self, request: HttpRequest, obj: HarvestRun, form: ModelForm[HarvestRun], change: bool
     ) -> None:
         if form.changed_data:
-            recording.set_status(obj.pk, HarvestRun.Status(obj.status), obj.status_note)
+            changed = "status" in form.changed_data
+            status = HarvestRun.Status(obj.status) if changed else None
+            recording.set_status(obj.pk, status, obj.status_note)
+
+    def formfield_for_choice_field(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> TypedChoiceField | None:
+        """Compare with what the person saw: events may have changed the status meanwhile."""
+        return super().formfield_for_choice_field(db_field, request, show_hidden_initial=True, **kwargs)
 
     @admin.action(description=_("Recompute the status from the events"), permissions=["change"])
     def recompute(self, request: HttpRequest, queryset: QuerySet[HarvestRun]) -> None:

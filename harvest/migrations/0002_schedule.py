@@ -1,4 +1,4 @@
-"""The schedule of the sweeps. Made once: what an operator changes afterwards is the operator's."""
+"""The schedule. Made once: what an operator changes afterwards is the operator's."""
 
 from django.apps.registry import Apps
 from django.db import migrations
@@ -8,20 +8,37 @@ EVERY_MINUTES = 5
 
 
 def make_schedule(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    intervals = apps.get_model("django_celery_beat", "IntervalSchedule").objects
-    every = {"every": EVERY_MINUTES, "period": "minutes"}
-    interval = intervals.filter(**every).first() or intervals.create(**every)  # twins are allowed
-    apps.get_model("django_celery_beat", "PeriodicTask").objects.get_or_create(
+    tasks = apps.get_model("django_celery_beat", "PeriodicTask").objects
+    tasks.get_or_create(
         name="reconcile_runs",
         defaults={
             "task": "harvest.reconcile_runs",
-            "interval": interval,
+            "interval": find_or_make(
+                apps, "IntervalSchedule", every=EVERY_MINUTES, period="minutes"
+            ),
+            # A sweep that no worker took in time is one too many: the next is there.
+            "expire_seconds": EVERY_MINUTES * 60,
             "description": (
                 "The sweep: finds runs that fell silent and says that they are stale, and repairs "
                 "what a lost task or a late collection or trigger left behind."
             ),
         },
     )
+    tasks.get_or_create(
+        name="celery.backend_cleanup",
+        defaults={
+            "task": "celery.backend_cleanup",
+            "crontab": find_or_make(apps, "CrontabSchedule", hour="4", minute="0"),
+            "expire_seconds": 12 * 3600,
+            "description": "Removes task results that are older than CELERY_RESULT_EXPIRES.",
+        },
+    )
+
+
+def find_or_make(apps: Apps, model: str, **fields: object) -> object:
+    """Return one of these schedules: others may have made several."""
+    schedules = apps.get_model("django_celery_beat", model).objects
+    return schedules.filter(**fields).first() or schedules.create(**fields)
 
 
 class Migration(migrations.Migration):

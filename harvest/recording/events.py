@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import Count, Q
 from django.utils import timezone
@@ -18,8 +19,9 @@ from harvest.recording.identity import locate_run
 from harvest.recording.rejected import reject
 from harvest.sns import SqsMessage, parse_notification
 
-#: What heals by itself, so that the same call is worth repeating: the database is away or busy.
-TransientError = (OperationalError, InterfaceError)
+#: What heals by itself, so that the same call is worth repeating: the database is away, busy, or so
+#: slow that the task's time was up.
+TransientError = (OperationalError, InterfaceError, SoftTimeLimitExceeded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ def record(messages: Sequence[SqsMessage]) -> Recorded:
             parsed.append((message, parse_event(parse_notification(message))))
         except MalformedMessage as error:
             refused.append((message, RejectedMessage.Reason(error.reason.value), error.detail))
+        except TransientError:
+            raise
         except Exception:  # a fault of the parser, which must not stop the others
             refused.append((message, RejectedMessage.Reason.FAULT, traceback.format_exc()))
     if len({event.key for _, event in parsed}) > 1:

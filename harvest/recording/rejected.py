@@ -10,17 +10,18 @@ from django.db.models import F
 from django.utils import timezone
 
 from harvest.models import RejectedMessage
-from harvest.sns import SqsMessage
+from harvest.sns import SqsMessage, publication_id
 from harvest.strictjson import mend
 
 logger = logging.getLogger(__name__)
 
 
 def reject(message: SqsMessage, reason: RejectedMessage.Reason, error: str) -> None:
-    """Keep a message. A copy of one that is kept already is counted on it."""
+    """Keep a message. Another copy of a publication that is kept already is counted on it."""
     now = timezone.now()
     outcome = {"reason": reason, "error": mend(error)}
-    digest = hashlib.sha256(message.body.encode(errors="surrogatepass")).hexdigest()
+    identity = f"{publication_id(message)}\n{message.body}"
+    digest = hashlib.sha256(identity.encode(errors="surrogatepass")).hexdigest()
     with transaction.atomic():
         row, created = RejectedMessage.objects.get_or_create(
             digest=digest,

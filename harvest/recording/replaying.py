@@ -9,18 +9,18 @@ from harvest.recording.events import record
 from harvest.recording.runs import recompute
 
 
-def replay(rejected: RejectedMessage) -> int | None:
-    """Record a rejected message as if it had just arrived.
+def replay(rejected: RejectedMessage) -> bool:
+    """Record a rejected message as if it had just arrived. Return whether it is understood now.
 
-    Return the run's id where that went well. Otherwise return None: the message stays rejected, with
-    the reason brought up to date.
+    If it is not, it stays rejected, with the reason brought up to date.
 
     Raises:
         TransientError: the database is away or busy.
     """
     result = record([rejected.to_sqs_message()])
-    if result.run_id is None:
-        return None
+    if result.rejected:
+        return False
     RejectedMessage.objects.filter(pk=rejected.pk).update(replayed_at=timezone.now())
-    recompute(result.run_id)
-    return result.run_id
+    if result.run_id is not None:
+        recompute(result.run_id)
+    return True

@@ -28,11 +28,14 @@ def recompute(run_id: int) -> HarvestRun | None:
     return run
 
 
-def set_status(run_id: int, status: HarvestRun.Status, note: str = "") -> None:
-    """Set a run's status by a person's decision. It stands until an event is published later."""
+def set_status(run_id: int, status: HarvestRun.Status | None, note: str = "") -> None:
+    """Set a run's status by a person's decision. It stands until an event is published later.
+
+    None confirms the status that the run has by now.
+    """
     with transaction.atomic():
         run = HarvestRun.objects.select_for_update(of=("self",)).get(pk=run_id)
-        run.status = status
+        run.status = status or run.status
         run.status_source = HarvestRun.StatusSource.PERSON
         run.status_set_at = timezone.now()
         run.status_note = note

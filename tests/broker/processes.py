@@ -86,8 +86,8 @@ class Processes:
         for process in self._all:
             if process.is_alive:
                 process.kill()
-            if error is not None:
-                print(f"--- {process.log_file.name}\n{process.log[-10_000:]}")
+            # pytest shows this where the test failed.
+            print(f"--- {process.log_file.name}\n{process.log[-10_000:]}")
 
     def start(self, *command: str, **variables: str) -> Process:
         log = TEMPORARY / f"{Path(command[0]).name}-{time.monotonic_ns()}.log"

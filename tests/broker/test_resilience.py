@@ -127,3 +127,15 @@ def test_beat_sweeps_by_the_schedule_of_the_admin(processes: Processes, wire: Wi
     wait_until(
         HarvestRun.objects.filter(pk=silent.pk, stale_since__isnull=False).exists, "the stale run"
     )
+
+
+def test_task_message_that_nobody_can_read_ends_no_worker(processes: Processes, wire: Wire) -> None:
+    worker = processes.worker()
+
+    for body in ('{"properties": "x"}', "not JSON", "[" * 50_000):
+        wire.sqs.send_message(QueueUrl=wire.url(TASKS), MessageBody=body)
+    worker.wait_for("could not read message")
+    wire.publish(airflow_event())
+
+    wait_until(HarvestEvent.objects.exists, "the event")
+    assert worker.is_alive

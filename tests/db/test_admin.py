@@ -135,7 +135,14 @@ def test_hostile_strings_are_shown_as_text(staff: Client) -> None:
 def test_status_set_by_hand_stands_and_is_logged(staff: Client) -> None:
     run = recorded(factories.message())
 
-    staff.post(page_url(run), {"status": "failed", "status_note": "the machine was shut down"})
+    staff.post(
+        page_url(run),
+        {
+            "initial-status": "running",
+            "status": "failed",
+            "status_note": "the machine was shut down",
+        },
+    )
 
     run.refresh_from_db()
     assert (run.status, run.status_source) == ("failed", "person")
@@ -149,15 +156,28 @@ def test_status_set_by_hand_stands_and_is_logged(staff: Client) -> None:
 def test_saving_without_a_change_decides_nothing(staff: Client) -> None:
     run = recorded(factories.message())
 
-    staff.post(page_url(run), {"status": "running", "status_note": ""})
+    staff.post(page_url(run), {"initial-status": "running", "status": "running"})
 
     run.refresh_from_db()
     assert run.status_source == "events"
 
 
+def test_note_on_an_old_page_leaves_the_status_that_the_run_has_by_now(staff: Client) -> None:
+    run = recorded(factories.message())
+    recorded(factories.complete(seconds=5))  # while the page is open
+
+    staff.post(
+        page_url(run),
+        {"initial-status": "running", "status": "running", "status_note": "I have seen it"},
+    )
+
+    run.refresh_from_db()
+    assert (run.status, run.status_note) == ("succeeded", "I have seen it")
+
+
 def test_hand_set_status_yields_to_a_newer_event(staff: Client) -> None:
     run = recorded(factories.message())
-    staff.post(page_url(run), {"status": "failed"})
+    staff.post(page_url(run), {"initial-status": "running", "status": "failed"})
 
     later = (timezone.now() - factories.START + timedelta(minutes=1)).total_seconds()
     run = recorded(factories.message(seconds=later))

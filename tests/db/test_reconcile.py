@@ -142,7 +142,7 @@ def test_due_runs_not_those_that_have_their_trigger() -> None:
 # --- Order and bounds -----------------------------------------------------------------------------
 
 
-def test_due_runs_most_urgent_first_and_each_once() -> None:
+def test_due_runs_each_once_and_of_each_kind_the_most_urgent_first() -> None:
     make_collection(1)
     silent = {"last_event_at": NOW - 7 * HOUR}
     unlinked = make_quiet_run(conf_collection_id=1)
@@ -153,10 +153,23 @@ def test_due_runs_most_urgent_first_and_each_once() -> None:
     overdue_later = make_quiet_run(recompute_due_at=NOW - HOUR, conf_collection_id=1, **silent)
     overdue = make_quiet_run(recompute_due_at=NOW - 2 * HOUR)
 
-    in_order = [
-        overdue, overdue_later, silent_for_longer, never_looked_at, looked_at, looked_at_later, unlinked
-    ]  # fmt: skip
-    assert due_runs(NOW) == [run.pk for run in in_order]
+    due = due_runs(NOW)
+
+    silent_in_order = [silent_for_longer, never_looked_at, looked_at, looked_at_later]
+    assert [pk for pk in due if pk in {run.pk for run in silent_in_order}] == [
+        run.pk for run in silent_in_order
+    ]
+    assert due.index(overdue.pk) < due.index(overdue_later.pk)
+    assert sorted(due) == sorted(run.pk for run in (*silent_in_order, overdue, overdue_later, unlinked))
+
+
+def test_due_runs_no_kind_starves_another() -> None:
+    make_collection(1)
+    for _ in range(5):
+        make_quiet_run(last_event_at=NOW - 7 * HOUR)
+    unlinked = make_quiet_run(conf_collection_id=1)
+
+    assert unlinked.pk in due_runs(NOW, limit=2)
 
 
 def test_due_runs_limit_leaves_the_rest_for_the_next_sweep() -> None:

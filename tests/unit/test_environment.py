@@ -154,11 +154,23 @@ def test_load_local_parts_without_a_file(environ: dict[str, str], tmp_path: Path
     assert environ == {"VAR_DIR": str(tmp_path)}
 
 
-def test_settings_take_the_secret_key_of_the_local_parts(tmp_path: Path) -> None:
+def test_manage_alone_takes_the_secret_key_of_the_local_parts(tmp_path: Path) -> None:
     write_local_parts(tmp_path, "SECRET_KEY=local\nDEBUG=1\n")
 
-    assert read_settings(VAR_DIR=str(tmp_path)).stdout == "local\n"
-    assert read_settings(VAR_DIR=str(tmp_path), SECRET_KEY="own").stdout == "own\n"
+    def manage(**environ: str) -> str:
+        code = "from django.conf import settings; print(settings.SECRET_KEY)"
+        return subprocess.run(
+            [sys.executable, "manage.py", "shell", "--no-imports", "-c", code],
+            cwd=ROOT,
+            env={"VAR_DIR": str(tmp_path), **environ},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    assert manage() == "local\n"
+    assert manage(SECRET_KEY="own") == "own\n"
+    assert "SECRET_KEY is not set" in read_settings(VAR_DIR=str(tmp_path)).stderr
 
 
 def test_settings_without_a_secret_key_say_so(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ ORDER = (
     "recording",
     "reconcile",
     "tasks",
+    "results",
+    "schedule",
     "rawqueue",
     "consumer",
     "transport",

@@ -30,6 +30,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--visibility-timeout",
             type=int,
+            choices=range(1, 12 * 3600 + 1),
             metavar="SECONDS",
             help="of both queues, in place of 120 for the events and 300 for the tasks",
         )

@@ -1,0 +1,37 @@
+"""Where task results are kept: django-celery-results, made to let a task end without it.
+
+A task that has done its work, or has put its retry on the queue, is done. Were an error from storing the
+result let out, Celery would take the task for failed and SQS would deliver its message again: with a
+database that is away, each attempt of a retry would make two.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import states
+from django_celery_results.backends.database import DatabaseBackend
+
+from harvest.recording import TransientError
+
+logger = logging.getLogger(__name__)
+
+
+class ResultBackend(DatabaseBackend):  # type: ignore[misc] # it has no types
+    """Stores results where it can, and says in the log where it can't."""
+
+    def _store_result(self, task_id: str, result: Any, status: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._store_result(task_id, result, status, *args, **kwargs)
+        except TransientError as error:
+            logger.warning("could not store the result of task %s, %s: %s", task_id, status, error)
+            return result
+
+    def _get_task_meta_for(self, task_id: str) -> Any:
+        """Return what is known of a task: nothing, while the database is away."""
+        try:
+            return super()._get_task_meta_for(task_id)
+        except TransientError as error:
+            logger.warning("could not read the result of task %s: %s", task_id, error)
+            return {"status": states.PENDING, "result": None}

@@ -1,0 +1,106 @@
+"""PostgreSQL refuses, falls silent, or is locked by another: no task multiplies, none is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection, transaction
+from django_celery_results.models import TaskResult
+
+from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
+from harvest.provision import TASKS
+from tests.broker.processes import Processes, wait_until
+from tests.broker.proxy import DatabaseProxy
+from tests.broker.test_pipeline import all_done
+from tests.broker.wire import Wire
+from tests.factories import airflow_event
+
+EVENTS = 5
+
+#: Longer than any of these outages: a copy of a task is then a copy that we made.
+VISIBILITY_TIMEOUT = 300
+
+
+@pytest.fixture
+def proxy(processes: Processes, wire: Wire) -> Iterator[DatabaseProxy]:
+    wire.renew(VISIBILITY_TIMEOUT)
+    with DatabaseProxy() as proxy:
+        yield proxy
+
+
+def publish(wire: Wire) -> None:
+    for number in range(EVENTS):
+        wire.publish(airflow_event(dag_run_id=f"run {number}", rikolti_message={"secret": "words"}))
+
+
+def largest_depth(wire: Wire, seconds: float) -> int:
+    """Watch the task queue for a while, and return the most messages that it held."""
+    end = time.monotonic() + seconds
+    depths = [0]
+    while time.monotonic() < end:
+        depths.append(wire.depths()[TASKS])
+        time.sleep(0.2)
+    return max(depths)
+
+
+def assert_all_is_well(wire: Wire) -> None:
+    assert HarvestEvent.objects.count() == EVENTS
+    assert HarvestRun.objects.filter(status="running").count() == EVENTS
+    assert not RejectedMessage.objects.exists()
+    assert wire.is_empty()
+
+
+def test_refused_database_multiplies_no_task(
+    processes: Processes, wire: Wire, proxy: DatabaseProxy
+) -> None:
+    worker = processes.worker(DATABASE_URL=proxy.url)
+
+    proxy.refuse()
+    publish(wire)
+    worker.wait_for("could not store the result")
+    most = largest_depth(wire, seconds=15)
+    proxy.let_through()
+    wait_until(lambda: all_done(wire), "empty queues")
+
+    # A task and its retry are both there for a moment, when the one has not yet been deleted.
+    assert EVENTS <= most <= 2 * EVENTS
+    assert worker.is_alive
+    assert_all_is_well(wire)
+    recorded = TaskResult.objects.filter(task_name="harvest.record_event")
+    arguments = " ".join(recorded.values_list("task_args", flat=True))
+    assert "1 message of harvest_collection run" in arguments
+    assert "secret" not in arguments
+
+
+def test_silent_database_ends_no_worker(processes: Processes, wire: Wire, proxy: DatabaseProxy) -> None:
+    worker = processes.worker(DATABASE_URL=proxy.url)
+
+    proxy.fall_silent()
+    publish(wire)
+    worker.wait_for("connection timeout expired")
+    proxy.let_through()
+    wait_until(lambda: all_done(wire), "empty queues")
+
+    assert worker.is_alive
+    assert "Unrecoverable" not in worker.log
+    assert_all_is_well(wire)
+
+
+def test_run_that_another_locks_loses_no_event(
+    processes: Processes, wire: Wire, proxy: DatabaseProxy
+) -> None:
+    wire.publish(airflow_event(dag_run_id="run 0"))
+    worker = processes.worker()
+    wait_until(lambda: all_done(wire), "the first event")
+
+    with transaction.atomic():
+        HarvestRun.objects.select_for_update().get()
+        wire.publish(airflow_event(dag_run_id="run 0"))
+        worker.wait_for("lock timeout")
+    wait_until(lambda: all_done(wire), "the second event")
+
+    assert HarvestEvent.objects.count() == 2
+    assert not RejectedMessage.objects.exists()
+    assert connection.vendor == "postgresql"

@@ -1,0 +1,44 @@
+"""What stands in the schedule is the operator's."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+from django.apps import apps
+from django_celery_beat.models import PeriodicTask
+
+from celery_app import app
+from harvest.schedule import Scheduler
+
+pytestmark = pytest.mark.django_db
+
+
+def test_schedule_is_there_after_migration() -> None:
+    names = PeriodicTask.objects.values_list("name", "task", "enabled")
+
+    assert sorted(names) == [
+        ("celery.backend_cleanup", "celery.backend_cleanup", True),
+        ("reconcile_runs", "harvest.reconcile_runs", True),
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_start_of_beat_leaves_what_an_operator_edited() -> None:
+    import_module("harvest.migrations.0002_schedule").make_schedule(apps, None)
+    cleanup = PeriodicTask.objects.get(name="celery.backend_cleanup")
+    cleanup.crontab.minute = "30"
+    cleanup.crontab.save()
+    PeriodicTask.objects.filter(name="reconcile_runs").update(enabled=False)
+
+    schedule = Scheduler(app=app, lazy=False).schedule
+
+    assert list(schedule) == ["celery.backend_cleanup"]
+    cleanup.refresh_from_db()
+    assert cleanup.crontab.minute == "30"
+
+
+def test_sweeps_that_nobody_took_do_not_pile_up() -> None:
+    sweep = PeriodicTask.objects.get(name="reconcile_runs")
+
+    assert sweep.expire_seconds == sweep.interval.every * 60
