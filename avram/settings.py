@@ -82,10 +82,14 @@ if "sqlite3" in DATABASES["default"]["ENGINE"]:
     }
 if "postgresql" in DATABASES["default"]["ENGINE"]:
     # A database that is silent must not hold a task for ever: an error can be retried. Seconds to
-    # connect, milliseconds without an acknowledgement, and how long to wait for another's lock.
-    DATABASES["default"].setdefault("OPTIONS", {}).update(
-        {"connect_timeout": 5, "tcp_user_timeout": 20_000, "options": "-c lock_timeout=20s"}
-    )
+    # connect, milliseconds without an acknowledgement, and how long to wait for another's lock. What
+    # the URL says goes first: postgresql://…?connect_timeout=10
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 5,
+        "tcp_user_timeout": 20_000,
+        "options": "-c lock_timeout=20s",
+        **DATABASES["default"].get("OPTIONS", {}),
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Web ------------------------------------------------------------------------------------------
