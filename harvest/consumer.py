@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 #: since a chain costs the same for one event as for a hundred.
 COLLECT_MESSAGES = 5_000
 COLLECT_BYTES = 8 * 1024 * 1024
-COLLECT_SECONDS = 1.0
+COLLECT_SECONDS = 5.0
 
 #: While nothing can be published, what was received is kept from others for this long at a time.
 HOLD_SECONDS = 120
