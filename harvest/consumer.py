@@ -40,6 +40,7 @@ COLLECT_SECONDS = 5.0
 
 #: While nothing can be published, what was received is kept from others for this long at a time.
 HOLD_SECONDS = 120
+PATIENT_TRIES = 5
 LONGEST_BACKOFF = 60.0
 
 #: How long a stopping worker waits: for an idle receive, and for messages in hand.
@@ -141,11 +142,15 @@ class Receiver(threading.Thread):
     def _hand_over(self, messages: list[SqsMessage]) -> None:
         """Publish a chain a run, then delete its messages. Hold them while nothing can be published."""
         pending = deque(group_by_run(messages))
-        for delay in _backoff():
-            published: list[SqsMessage] = []
+        for tries, delay in enumerate(_backoff(), start=1):
+            safe: list[SqsMessage] = []
             while pending and not self._stopping.is_set() and _publish(pending[0]):
-                published.extend(pending.popleft().messages)
-            self._tell_queue(self.queue.delete, published)
+                safe.extend(pending.popleft().messages)
+            # What fails where others do not, or for too long, must not block what follows.
+            stuck = pending and (safe or tries >= PATIENT_TRIES)
+            if stuck and not self._stopping.is_set() and _record_here(pending[0]):
+                safe.extend(pending.popleft().messages)
+            self._tell_queue(self.queue.delete, safe)
             if not pending:
                 return
             held = [message for batch in pending for message in batch.messages]
@@ -155,7 +160,7 @@ class Receiver(threading.Thread):
             self._tell_queue(self.queue.hide, held, HOLD_SECONDS)
             logger.warning("holding %d messages, next try in %.0f s", len(held), delay)
             self._stopping.wait(delay)
-            pending.rotate(-1)  # Should it be the first one's own fault, the others go on.
+            pending.rotate(-1)
 
     def _tell_queue(self, tell: Callable[..., None], messages: list[SqsMessage], *args: Any) -> None:
         """What the queue does not hear of, it finds out when the visibility timeout ends."""
@@ -187,13 +192,13 @@ def _publish(batch: Batch) -> bool:
 
 
 def _record_here(batch: Batch) -> bool:
-    """Do the work of the chain in this thread, for messages that no chain can carry."""
+    """Do the work of the chain in this thread, for messages that can't be published."""
     try:
         run_id = recording.record(batch.messages).run_id
         if run_id is not None:
             recording.recompute(run_id)
     except Exception:
-        logger.exception("could not record messages that no chain can carry")
+        logger.exception("could not record messages that can't be published")
         return False
     finally:
         close_old_connections()

@@ -25,7 +25,8 @@ def main() -> None:
 def _make_user() -> None:
     from django.contrib.auth.models import User
 
-    if connection.settings_dict["HOST"] not in ("", "127.0.0.1", "localhost", "::1"):
+    host = connection.settings_dict["HOST"]
+    if host not in ("", "127.0.0.1", "localhost", "::1") and not host.startswith("/"):
         print("The database is of another machine: make a user with manage.py createsuperuser.")
     elif not User.objects.filter(username=USER).exists():
         User.objects.create_superuser(USER, password=PASSWORD)

@@ -121,6 +121,27 @@ def test_message_too_large_for_a_chain_is_recorded_at_once(receiver: Receiver, w
     assert stored.harvest_run.status == "failed"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_run_that_can_not_be_published_blocks_no_other(
+    receiver: Receiver, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = current_app.amqp.send_task_message
+
+    def send(producer: Any, name: str, task: Any, **options: Any) -> Any:
+        if "run 1" in task.headers["argsrepr"]:
+            raise OperationalError("not this one, for a reason that nobody foresaw")
+        return publish(producer, name, task, **options)
+
+    monkeypatch.setattr(type(current_app.amqp), "send_task_message", property(lambda _: send))
+    wire.send(bodies(9, runs=3))
+
+    receiver.start()
+    wait_until(lambda: wire.depths()[EVENTS] == 0, "an empty raw queue")
+
+    assert HarvestEvent.objects.filter(harvest_run__dag_run_id="run 1").count() == 3
+    assert sorted(task["argsrepr"][-6:-1] for task in tasks_on(wire)) == ["run 0", "run 2"]
+
+
 def test_what_has_no_run_is_a_chain_of_its_own(receiver: Receiver, wire: Wire) -> None:
     wire.send(["not JSON", '{"properties": "x"}', *bodies(2)])
 
