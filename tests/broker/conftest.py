@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -33,7 +34,7 @@ def wire(aws: None) -> Wire:
 @pytest.fixture
 def processes(transactional_db: None, wire: Wire) -> Iterator[Processes]:
     """What starts workers and beat on the test's database, and ends them."""
-    with Processes() as processes:
+    with closing(Processes()) as processes:
         yield processes
 
 

@@ -6,7 +6,6 @@ import os
 import socket
 import threading
 from contextlib import suppress
-from types import TracebackType
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.broker.processes import database_url
@@ -32,15 +31,7 @@ class DatabaseProxy:
         self._port: int = self._listener.getsockname()[1]
         self._listen()
 
-    def __enter__(self) -> DatabaseProxy:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._flowing.set()
         self.refuse()
 

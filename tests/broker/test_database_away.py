@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from django.db import transaction
@@ -26,7 +27,7 @@ VISIBILITY_TIMEOUT = 300
 @pytest.fixture
 def proxy(processes: Processes, wire: Wire) -> Iterator[DatabaseProxy]:
     wire.renew(VISIBILITY_TIMEOUT)
-    with DatabaseProxy() as proxy:
+    with closing(DatabaseProxy()) as proxy:
         yield proxy
 
 
