@@ -120,9 +120,9 @@ class Receiver(threading.Thread):
 
     def _collect(self) -> list[SqsMessage]:
         """Return what the queue has: at once when it is quiet, in big bites when it is not."""
-        messages = self.queue.receive(LONG_POLL)
+        received = self.queue.receive(LONG_POLL)
         self._busy.set()
-        started, size, received = time.monotonic(), _size(messages), messages
+        started, size, messages = time.monotonic(), _size(received), [*received]
         while (
             len(received) == MOST_AT_ONCE
             and len(messages) < COLLECT_MESSAGES
@@ -135,7 +135,7 @@ class Receiver(threading.Thread):
             except HEALING as error:
                 logger.warning("could not go on receiving from %s: %s", self.queue.name, error)
                 break  # and publish what is in hand
-            messages = messages + received
+            messages.extend(received)
             size += _size(received)
         return messages
 

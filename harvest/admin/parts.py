@@ -74,12 +74,12 @@ def external_link(url: str | None, text: str) -> SafeString | str:
     return format_html('<a href="{}" target="_blank" rel="noopener noreferrer">{}</a>', url, text)
 
 
-def page_link(target: models.Model | None, text: str | None = None) -> SafeString | str:
+def page_link(target: models.Model | None) -> SafeString | str:
     """Return a link to an object's own page."""
     if target is None:
         return EMPTY
     view = f"admin:{target._meta.app_label}_{target._meta.model_name}_change"
-    return format_html('<a href="{}">{}</a>', reverse(view, args=[target.pk]), text or str(target))
+    return format_html('<a href="{}">{}</a>', reverse(view, args=[target.pk]), str(target))
 
 
 def pretty_json(data: Any) -> SafeString:

@@ -78,13 +78,9 @@ def fold(run: HarvestRun) -> None:
 def _newest(events: QuerySet[HarvestEvent]) -> HarvestEvent | None:
     """Return the event that decides. The pure rule breaks ties, not the database's collation."""
     newest_at = events.order_by("-sns_timestamp").values("sns_timestamp")[:1]
-    return newest_event(
-        events.filter(sns_timestamp=Subquery(newest_at)).defer(
-            "rikolti_message",
-            "sqs_message",
-            "sns_message",  # large, and not needed here
-        )
-    )
+    tied = events.filter(sns_timestamp=Subquery(newest_at))
+    # These are large, and not needed here.
+    return newest_event(tied.defer("rikolti_message", "sqs_message", "sns_message"))
 
 
 def _decide_status(run: HarvestRun, newest: HarvestEvent) -> None:

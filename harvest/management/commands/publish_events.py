@@ -8,14 +8,18 @@ import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+
+if TYPE_CHECKING:
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
 
 #: Seconds between lines of progress.
 PROGRESS = 5.0
@@ -75,20 +79,23 @@ class Command(BaseCommand):
     def _sender(self, line: str, data: dict[str, Any]) -> Callable[[], Any]:
         if isinstance(data.get("Body"), str):
             return partial(
-                self._client("sqs").send_message,
+                self._sqs.send_message,
                 QueueUrl=_setting("RIKOLTI_EVENTS_QUEUE_URL"),
                 MessageBody=data["Body"],
             )
         return partial(
-            self._client("sns").publish,
+            self._sns.publish,
             TopicArn=_setting("RIKOLTI_EVENTS_TOPIC_ARNS"),
             Message=line,
         )
 
-    def _client(self, service: str) -> Any:
-        if not hasattr(self, service):
-            setattr(self, service, boto3.client(service))  # type: ignore[call-overload]
-        return getattr(self, service)
+    @cached_property
+    def _sqs(self) -> SQSClient:
+        return boto3.client("sqs")
+
+    @cached_property
+    def _sns(self) -> SNSClient:
+        return boto3.client("sns")
 
 
 def _setting(name: str) -> str:
