@@ -6,7 +6,8 @@
 import os
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, task_prerun
+from django.db import close_old_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
 
@@ -24,3 +25,9 @@ monitor.config_from_object("django.conf:settings", namespace="MONITOR")
 @setup_logging.connect
 def leave_logging_to_django(**kwargs: object) -> None:
     """Keep Celery from replacing the LOGGING of the settings."""
+
+
+@task_prerun.connect
+def look_after_connections(**kwargs: object) -> None:
+    """Let go of a database connection that is broken or old, as Django does before a request."""
+    close_old_connections()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
 
 from avram.environment import ROOT, heed_aws_region, parse_stale_after
 
@@ -160,7 +161,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
         "retries": {"mode": "standard", "total_max_attempts": 2},
     },
 }
+# Each process keeps its database connection, which celery_app.py has looked after before each task.
+CELERY_DB_REUSE_MAX = 1_000
 CELERY_TASK_DEFAULT_QUEUE = "avram-tasks"
+# setup_queues makes it. Celery would ask for its length before each task that it sends.
+CELERY_TASK_QUEUES = [Queue("avram-tasks", no_declare=True)]
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 

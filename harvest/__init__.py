@@ -19,6 +19,7 @@ reconcile       which runs need a look, and what is done with each
 tasks           the Celery tasks record_event → recompute_run_status, and the sweep
 results         where task results are kept
 schedule        beat's scheduler
+deleter         deletes messages in batches, in the background
 rawqueue        the raw queue: receive, delete, hide
 consumer        the worker's custom consumer: raw queue → one chain of tasks a run
 transport       Celery's SQS broker, made to outlive the network

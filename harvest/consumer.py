@@ -14,7 +14,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -26,7 +26,8 @@ from django.db import close_old_connections
 
 from harvest import recording
 from harvest.batching import Batch, group_by_run
-from harvest.rawqueue import LONG_POLL, MOST_AT_ONCE, RawQueue
+from harvest.deleter import MOST_AT_ONCE, Deleter
+from harvest.rawqueue import LONG_POLL, RawQueue
 from harvest.sns import SqsMessage
 from harvest.tasks import COMPRESSION, recompute_run_status, record_event
 
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 #: Bounds of what is collected while the queue gives full batches. A backlog is taken in big bites,
 #: since a chain costs the same for one event as for a hundred.
 COLLECT_MESSAGES = 5_000
-COLLECT_BYTES = 8 * 1024 * 1024
+COLLECT_BYTES = 16 * 1024 * 1024
 COLLECT_SECONDS = 5.0
 
 #: While nothing can be published, what was received is kept from others for this long at a time.
@@ -87,10 +88,12 @@ class Receiver(threading.Thread):
     def __init__(self, queue: RawQueue) -> None:
         super().__init__(name="rikolti-receiver", daemon=True)
         self.queue = queue
+        self._deleter = Deleter(queue.client, queue.url)
         self._stopping = threading.Event()
         self._busy = threading.Event()
 
     def run(self) -> None:
+        self._deleter.start()
         logger.info("taking events from %s", self.queue.name)
         backoff = _backoff()
         while not self._stopping.is_set():
@@ -117,6 +120,7 @@ class Receiver(threading.Thread):
         self.join(STOP_IDLE_SECONDS)
         if self._busy.is_set():
             self.join(STOP_BUSY_SECONDS)
+        self._deleter.close(STOP_BUSY_SECONDS)
 
     def _collect(self) -> list[SqsMessage]:
         """Return what the queue has: at once when it is quiet, in big bites when it is not."""
@@ -143,29 +147,32 @@ class Receiver(threading.Thread):
         """Publish a chain a run, then delete its messages. Hold them while nothing can be published."""
         pending = deque(group_by_run(messages))
         for tries, delay in enumerate(_backoff(), start=1):
-            safe: list[SqsMessage] = []
+            before = len(pending)
             while pending and not self._stopping.is_set() and _publish(pending[0]):
-                safe.extend(pending.popleft().messages)
+                self._delete(pending.popleft())
             # What fails where others do not, or for too long, must not block what follows.
-            stuck = pending and (safe or tries >= PATIENT_TRIES)
+            stuck = pending and (len(pending) < before or tries >= PATIENT_TRIES)
             if stuck and not self._stopping.is_set() and _record_here(pending[0]):
-                safe.extend(pending.popleft().messages)
-            self._tell_queue(self.queue.delete, safe)
+                self._delete(pending.popleft())
             if not pending:
                 return
             held = [message for batch in pending for message in batch.messages]
             if self._stopping.is_set():
-                self._tell_queue(self.queue.hide, held, 0)
+                self._hide(held, 0)
                 return
-            self._tell_queue(self.queue.hide, held, HOLD_SECONDS)
+            self._hide(held, HOLD_SECONDS)
             logger.warning("holding %d messages, next try in %.0f s", len(held), delay)
             self._stopping.wait(delay)
             pending.rotate(-1)
 
-    def _tell_queue(self, tell: Callable[..., None], messages: list[SqsMessage], *args: Any) -> None:
+    def _delete(self, batch: Batch) -> None:
+        """Its messages are safe: let the queue forget them."""
+        self._deleter.delete(message.receipt_handle for message in batch.messages)
+
+    def _hide(self, messages: list[SqsMessage], seconds: int) -> None:
         """What the queue does not hear of, it finds out when the visibility timeout ends."""
         try:
-            tell(messages, *args)
+            self.queue.hide(messages, seconds)
         except HEALING as error:
             logger.warning("could not reach %s: %s", self.queue.name, error)
 

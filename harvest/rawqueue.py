@@ -5,20 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
 
+from harvest.deleter import MOST_AT_ONCE, delete_batch
 from harvest.sns import SqsMessage
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 logger = logging.getLogger(__name__)
-
-#: SQS's own bound of a receive and of each batch call.
-MOST_AT_ONCE = 10
 
 #: Seconds that SQS holds a receive open while the queue is empty: the longest it allows, so that an
 #: idle worker asks three times a minute.
@@ -56,24 +54,27 @@ class RawQueue:
 
     def delete(self, messages: Sequence[SqsMessage]) -> None:
         """Delete messages. One that can't be is logged: it comes back, and is found to be stored."""
-        for entries in _entries(messages):
-            response = self.client.delete_message_batch(QueueUrl=self.url, Entries=entries)
-            self._log_failures("delete", response.get("Failed", []))
+        for part in _tens(messages):
+            delete_batch(self.client, self.url, [message.receipt_handle for message in part])
 
     def hide(self, messages: Sequence[SqsMessage], seconds: int) -> None:
         """Keep received messages from others for this long from now on; 0 gives them back."""
-        for entries in _entries(messages, VisibilityTimeout=seconds):
-            response = self.client.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
-            self._log_failures("hide", response.get("Failed", []))
+        for part in _tens(messages):
+            response = self.client.change_message_visibility_batch(
+                QueueUrl=self.url,
+                Entries=[
+                    {
+                        "Id": str(index),
+                        "ReceiptHandle": message.receipt_handle,
+                        "VisibilityTimeout": seconds,
+                    }
+                    for index, message in enumerate(part)
+                ],
+            )
+            for failure in response.get("Failed", []):
+                logger.warning("could not hide a message of %s: %s", self.name, failure)
 
-    def _log_failures(self, action: str, failures: Sequence[Any]) -> None:
-        for failure in failures:
-            logger.warning("could not %s a message of %s: %s", action, self.name, failure)
 
-
-def _entries(messages: Sequence[SqsMessage], **parameters: Any) -> Iterator[list[Any]]:
+def _tens(messages: Sequence[SqsMessage]) -> Iterator[Sequence[SqsMessage]]:
     for start in range(0, len(messages), MOST_AT_ONCE):
-        yield [
-            {"Id": str(index), "ReceiptHandle": message.receipt_handle, **parameters}
-            for index, message in enumerate(messages[start : start + MOST_AT_ONCE])
-        ]
+        yield messages[start : start + MOST_AT_ONCE]

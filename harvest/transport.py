@@ -16,10 +16,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.core.exceptions import ImproperlyConfigured
 from kombu.transport import SQS
 
+from harvest.deleter import Deleter
+
 logger = logging.getLogger(__name__)
 
 #: Seconds before a receive that failed is tried again, after boto3's own retries.
 RETRY_SECONDS = 5.0
+
+#: Seconds for the last deletions, when a worker ends.
+CLOSE_SECONDS = 10.0
 
 
 class Channel(SQS.Channel):
@@ -27,12 +32,37 @@ class Channel(SQS.Channel):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._deleters: dict[str, Deleter] = {}
         for name, queue in self.predefined_queues.items():
             if not queue["url"]:
                 raise ImproperlyConfigured(
                     f"The URL of queue {name} is not set: set RIKOLTI_EVENTS_QUEUE_URL, beside which "
                     "it is looked for, or AVRAM_TASKS_QUEUE_URL."
                 )
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        """Have a task's message deleted, with others, and not on the worker's loop."""
+        message = self.qos.get(delivery_tag).delivery_info
+        url = message["sqs_queue"]
+        if url not in self._deleters:
+            self._deleters[url] = Deleter(self.sqs(queue=message["routing_key"]), url)
+            self._deleters[url].start()
+        self._deleters[url].delete([message["sqs_message"]["ReceiptHandle"]])
+        self.qos.ack(delivery_tag)
+
+    def close(self) -> None:
+        super().close()
+        for deleter in self._deleters.values():
+            deleter.close(CLOSE_SECONDS)
+        self._deleters.clear()
+
+    def _schedule_queue(self, queue: str) -> None:
+        """Ask for tasks when there is room for some, rather than for each one that ends."""
+        room = self.qos.can_consume_max_estimate()
+        if room is not None and room < self.qos.prefetch_count / 2:
+            self._loop1(queue)  # and look again
+        else:
+            super()._schedule_queue(queue)
 
     def _get_async(self, queue: str, count: int = 1, callback: Any = None) -> Any:
         self.sqs(queue=self.canonical_queue_name(queue))  # Make the client here, not in the thread.

@@ -19,14 +19,15 @@ PATIENCE = 30
 
 
 @contextmanager
-def local_aws(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def local_aws(port: int, log: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run ministack, an AWS with SQS and SNS. What it holds is gone when it ends.
 
     Raises:
         RuntimeError: it ended, or does not listen; the log says why.
     """
     ministack = Path(sys.executable).with_name("ministack")
-    with _server([ministack], {"BIND_HOST": HOST, "GATEWAY_PORT": str(port)}, port, log) as process:
+    variables |= {"BIND_HOST": HOST, "GATEWAY_PORT": str(port)}
+    with _server([ministack], variables, port, log) as process:
         yield process
 
 

@@ -68,7 +68,8 @@ def fold(run: HarvestRun) -> None:
         run.first_event_at = first[0]
         run.last_event_at = newest.sns_timestamp
         _decide_status(run, newest)
-        _describe(run, _newest(run.events.exclude(dag_run_conf={})) or newest)
+        has_conf = newest.dag_run_conf != {}
+        _describe(run, newest if has_conf else _newest(run.events.exclude(dag_run_conf={})) or newest)
     _link(run)
     _check_staleness(run, timezone.now())
     run.recompute_due_at = None

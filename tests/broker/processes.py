@@ -70,15 +70,16 @@ class Process:
 class Processes:
     """Starts processes and sees to it that none outlives the test."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, show_logs: bool = True) -> None:
         self._all: list[Process] = []
+        self._show_logs = show_logs
 
     def close(self) -> None:
         for process in self._all:
             if process.is_alive:
                 process.kill()
-            # pytest shows this where the test failed.
-            print(f"--- {process.log_file.name}\n{process.log[-10_000:]}")
+            if self._show_logs:  # pytest does, where the test failed
+                print(f"--- {process.log_file.name}\n{process.log[-10_000:]}")
 
     def start(self, *command: str, **variables: str) -> Process:
         log = TEMPORARY / f"{Path(command[0]).name}-{time.monotonic_ns()}.log"

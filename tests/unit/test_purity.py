@@ -29,6 +29,7 @@ ORDER = (
     "tasks",
     "results",
     "schedule",
+    "deleter",
     "rawqueue",
     "consumer",
     "transport",

@@ -1,0 +1,58 @@
+"""What a benchmark finds: figures beside their goals, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number. ``at_most`` or ``at_least`` is its goal; a figure without one is for information."""
+
+    name: str
+    value: float
+    unit: str = ""
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Return whether the goal is met, or None where there is none."""
+        if self.at_most is not None:
+            return self.value <= self.at_most
+        if self.at_least is not None:
+            return self.value >= self.at_least
+        return None
+
+    @property
+    def goal(self) -> str:
+        if self.at_most is not None:
+            return f"at most {self.at_most:g}"
+        return f"at least {self.at_least:g}" if self.at_least is not None else ""
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """Return the figures as aligned lines: name, value, goal, whether it is met."""
+    verdicts = {True: "met", False: "NOT MET", None: ""}
+    rows = [
+        (figure.name, f"{figure.value:,.2f} {figure.unit}".strip(), figure.goal, verdicts[figure.met])
+        for figure in figures
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        f"{name:<{widths[0]}}  {value:>{widths[1]}}  {goal:<{widths[2]}}  {verdict}".rstrip()
+        for name, value, goal, verdict in rows
+    )
+
+
+def save(figures: Sequence[Figure], path: Path) -> None:
+    """Write the figures with their goals as JSON, beside those of other benchmarks that it has."""
+    known = {}
+    if path.exists():
+        known = {figure["name"]: figure for figure in json.loads(path.read_text())}
+    known |= {figure.name: {**asdict(figure), "met": figure.met} for figure in figures}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([*known.values()], indent=2) + "\n")
