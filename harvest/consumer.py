@@ -149,11 +149,11 @@ class Receiver(threading.Thread):
         for tries, delay in enumerate(_backoff(), start=1):
             before = len(pending)
             while pending and not self._stopping.is_set() and _publish(pending[0]):
-                self._delete(pending.popleft())
+                self._forget(pending.popleft())
             # What fails where others do not, or for too long, must not block what follows.
             stuck = pending and (len(pending) < before or tries >= PATIENT_TRIES)
             if stuck and not self._stopping.is_set() and _record_here(pending[0]):
-                self._delete(pending.popleft())
+                self._forget(pending.popleft())
             if not pending:
                 return
             held = [message for batch in pending for message in batch.messages]
@@ -165,7 +165,7 @@ class Receiver(threading.Thread):
             self._stopping.wait(delay)
             pending.rotate(-1)
 
-    def _delete(self, batch: Batch) -> None:
+    def _forget(self, batch: Batch) -> None:
         """Its messages are safe: let the queue forget them."""
         self._deleter.delete(message.receipt_handle for message in batch.messages)
 

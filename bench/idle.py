@@ -1,0 +1,29 @@
+"""What a worker asks of SQS while nothing happens, and what that costs."""
+
+from __future__ import annotations
+
+import time
+
+from bench.figures import Figure
+from bench.world import World
+
+SECONDS = 180
+
+#: US dollars a million requests of a standard queue, as Amazon lists it for the first tiers.
+DOLLARS_PER_MILLION = 0.40
+
+
+def run(world: World) -> list[Figure]:
+    world.renew()
+    world.worker().wait_for("taking events from")
+    time.sleep(5)  # what it asks when it starts is over
+    with world.counting() as counts:
+        for left in range(SECONDS, 0, -60):
+            print(f"  counting for {left} s")
+            time.sleep(60)
+    a_minute = counts.requests / SECONDS * 60
+    return [
+        Figure("idle: SQS requests a minute", a_minute, at_most=9),
+        Figure("idle: cost of a day", a_minute * 24 * 60 / 1e6 * DOLLARS_PER_MILLION, "USD"),
+        Figure("idle: SQL queries a minute", counts.queries / SECONDS * 60),
+    ]

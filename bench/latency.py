@@ -1,0 +1,90 @@
+"""From publication to status on an idle worker, against one bare hop on the same queue server."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from statistics import median, quantiles
+
+from django.conf import settings
+
+from bench.figures import Figure
+from bench.world import World
+from tests.factories import airflow_event
+
+SAMPLES = 200
+BARE = "bare-hop"
+
+#: Seconds of quiet before each run, of any length: the local queue server looks for messages ten times
+#: a second, and no two receives are in step.
+PAUSE = (0.2, 0.4)
+
+#: Seconds that a receive takes to get to the queue server.
+JUST_BEGUN = 0.01
+
+_background = ThreadPoolExecutor(1)
+_random = random.Random(1)
+
+
+def run(world: World) -> list[Figure]:
+    world.renew()
+    world.worker().wait_for("taking events from")
+    hops, paths = [], []
+    for number in range(1, SAMPLES + 1):
+        hops.append(_hop(world))
+        paths.append(_path(world, number))
+        if number % 50 == 0:
+            print(
+                f"  {number}: a hop {median(hops) * 1000:.0f} ms, the path {median(paths) * 1000:.0f} ms"
+            )
+    return [
+        Figure("latency: median of a bare hop", median(hops) * 1000, "ms"),
+        Figure("latency: median from publication to status", median(paths) * 1000, "ms"),
+        Figure("latency: median, in hops", median(paths) / median(hops), "x", at_most=2.5),
+        Figure("latency: 99th percentile, in hops", _p99(paths) / _p99(hops), "x", at_most=5),
+    ]
+
+
+def _p99(values: list[float]) -> float:
+    return quantiles(values, n=100)[98]
+
+
+def _hop(world: World) -> float:
+    """Return the seconds from sending a message until a receive that has just begun has it.
+
+    So it is for the path's last hop: the worker asks for tasks again as soon as it has one.
+    """
+    sqs = world.wire.sqs
+    url = sqs.create_queue(QueueName=BARE)["QueueUrl"]
+    receiving = _background.submit(
+        lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)["Messages"][0]["ReceiptHandle"]
+    )
+    time.sleep(JUST_BEGUN)
+    started = time.perf_counter()
+    sqs.send_message(QueueUrl=url, MessageBody="a message")
+    handle = receiving.result()
+    seconds = time.perf_counter() - started
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=handle)
+    return seconds
+
+
+def _path(world: World, number: int) -> float:
+    """Return the seconds from publishing a run's last event until its status tells of it."""
+    run_id = f"latency__{number}"
+    event = airflow_event(
+        dag_run_id=run_id,
+        logical_date=datetime.now(UTC).isoformat(),
+        rikolti_message={"dag_complete": True},
+    )
+    time.sleep(_random.uniform(*PAUSE))
+    with world.connect() as connection:
+        started = time.perf_counter()
+        world.wire.sns.publish(TopicArn=settings.RIKOLTI_EVENTS_TOPIC_ARNS[0], Message=json.dumps(event))
+        while not connection.execute(
+            "SELECT 1 FROM harvest_harvestrun WHERE dag_run_id = %s AND status = 'succeeded'", [run_id]
+        ).fetchone():
+            time.sleep(0.002)
+        return time.perf_counter() - started
