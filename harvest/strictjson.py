@@ -36,14 +36,29 @@ def read_json(text: str) -> Any:
     Raises:
         MalformedMessage: ``NOT_JSON`` with the position, or ``UNREASONABLE`` with the bound.
     """
+    return mend(read_json_as_written(text))
+
+
+def read_json_as_written(text: str, *, unique_keys: bool = False) -> Any:
+    """Return the same with every character that was written, which no database may store.
+
+    ``unique_keys`` refuses an object that has a key twice. Of such, readers take the first or the
+    last, so that what one verifies is not what another reads.
+
+    Raises:
+        MalformedMessage: as above.
+    """
     _check_depth(text)
     try:
-        data = json.loads(
-            text, parse_int=_read_int, parse_float=_read_float, parse_constant=_refuse_constant
+        return json.loads(
+            text,
+            parse_int=_read_int,
+            parse_float=_read_float,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_read_unique if unique_keys else None,
         )
     except json.JSONDecodeError as error:
         raise MalformedMessage(Malformed.NOT_JSON, f"not JSON: {error}") from None
-    return mend(data)
 
 
 def mend(data: Any) -> Any:
@@ -75,6 +90,13 @@ def _check_depth(text: str) -> None:
                 )
         elif first in "]}":
             depth -= 1
+
+
+def _read_unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        raise MalformedMessage(Malformed.UNREASONABLE, "an object has a key twice")
+    return data
 
 
 def _read_int(digits: str) -> int:
