@@ -134,10 +134,11 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
         if message.reason != Reason.SUBSCRIPTION:
             return parts.EMPTY
         body = json.loads(message.whole_body)
-        topic_arn, token = (shlex.quote(str(body.get(key))) for key in ("TopicArn", "Token"))
-        return parts.preformatted(
-            f"aws sns confirm-subscription --topic-arn {topic_arn} --token {token}"
-        )
+        topic_arn, token = body.get("TopicArn"), body.get("Token")
+        if not (isinstance(topic_arn, str) and isinstance(token, str)):
+            return parts.EMPTY
+        words = ("aws", "sns", "confirm-subscription", "--topic-arn", topic_arn, "--token", token)
+        return parts.preformatted(shlex.join(words))
 
     @admin.display(description=_("the body begins"))
     def start(self, message: RejectedMessage) -> str:
