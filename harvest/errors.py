@@ -13,7 +13,8 @@ class Malformed(StrEnum):
 
     #: The text is not JSON as RFC 8259 has it (``NaN`` and ``Infinity`` are not).
     NOT_JSON = "not_json"
-    #: The JSON is sound but nests deeper, or has longer numbers, than anything Rikolti sends.
+    #: The JSON is sound but nests deeper, or has longer numbers, than anything Rikolti sends; or
+    #: the envelope has a key twice.
     UNREASONABLE = "unreasonable"
     #: The JSON is sound but is no object, neither an SNS notification nor an Airflow event.
     NOT_AN_OBJECT = "not_an_object"

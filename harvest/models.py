@@ -275,7 +275,10 @@ class RejectedMessage(models.Model):
 
     class Reason(models.TextChoices):
         NOT_JSON = Malformed.NOT_JSON.value, _("not JSON")
-        UNREASONABLE = Malformed.UNREASONABLE.value, _("nested too deep, or a number too long")
+        UNREASONABLE = (
+            Malformed.UNREASONABLE.value,
+            _("nested too deep, a number too long, or a key twice"),
+        )
         NOT_AN_OBJECT = Malformed.NOT_AN_OBJECT.value, _("JSON, but not an object")
         SUBSCRIPTION = Malformed.SUBSCRIPTION.value, _("subscription to confirm by hand")
         UNSIGNED = Malformed.UNSIGNED.value, _("not signed, delivered raw")

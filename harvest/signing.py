@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
@@ -104,7 +104,10 @@ def read_certificate(pem: bytes, host: str) -> Certificate:
         key = certificate.public_key()
         names = _names(certificate)
         validity = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
-    except Exception as error:  # a parser of foreign bytes raises more than it documents
+    except (
+        ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:  # fmt: skip
         raise _bad_certificate(f"{host} serves no certificate: {error}") from None
     if not isinstance(key, RSAPublicKey) or key.key_size < MIN_KEY_SIZE:
         raise _bad_certificate(f"the certificate of {host} has no RSA key of {MIN_KEY_SIZE} bits")

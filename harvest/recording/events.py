@@ -56,8 +56,8 @@ def record(messages: Sequence[SqsMessage]) -> Recorded:
 
     Raises:
         ValueError: the messages are of more than one run.
-        NotVerified: some messages can't be verified yet. It is one of:
-        TransientError: the database is away or busy. The same call is worth repeating.
+        NotVerified: some messages can't be verified yet; all others are stored. Like what else
+            TransientError stands for, it heals: the same call is worth repeating.
     """
     verify = verifier()
     parsed: list[tuple[SqsMessage, Event]] = []
