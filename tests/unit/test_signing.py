@@ -332,6 +332,7 @@ def test_certificate_of_nobody_known(pem: bytes) -> None:
     assert caught.value.reason is Malformed.BAD_CERTIFICATE
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @given(st.integers(0, len(PEM) - 1), st.integers(0, 255))
 @settings(max_examples=200, deadline=None)
 def test_certificate_with_any_byte_changed_is_read_or_refused(at: int, byte: int) -> None:
