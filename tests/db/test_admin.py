@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from html import unescape
+from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -226,6 +227,31 @@ def test_replay_says_what_became_of_it(staff: Client, monkeypatch: pytest.Monkey
     assert "1 message is still not understood" in text
     assert HarvestEvent.objects.get().harvest_run.status == "running"
     assert RejectedMessage.objects.get(replayed_at=None).reason == "not_json"
+
+
+def test_replay_until_the_database_is_busy_says_how_far_it_came(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for body in ("not JSON", "nor this"):
+        recording.record([factories.sqs_message(body)])
+    outcomes: list[Any] = [False, OperationalError("locked")]
+
+    def replay(message: RejectedMessage) -> bool:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return bool(outcome)
+
+    monkeypatch.setattr(recording, "replay", replay)
+    ids = list(RejectedMessage.objects.values_list("pk", flat=True))
+
+    response = staff.post(
+        list_url(RejectedMessage), {"action": "replay", "_selected_action": ids}, follow=True
+    )
+
+    text = response.content.decode()
+    assert "The database is busy, try again: locked" in text
+    assert "1 message is still not understood" in text
 
 
 def test_replay_that_can_not_be_verified_now_says_so_and_goes_on(
