@@ -33,7 +33,10 @@ lint: $(READY) ## ruff, mypy, and the checks of Django
 	SECRET_KEY=lint $(BIN)/mypy .
 	SECRET_KEY=lint $(BIN)/python manage.py makemigrations --check --dry-run
 	DEBUG=0 SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))') \
-	  ALLOWED_HOSTS=registry.example.org $(BIN)/python manage.py check --deploy --fail-level WARNING
+	  ALLOWED_HOSTS=registry.example.org \
+	  RIKOLTI_EVENTS_QUEUE_URL=https://sqs.us-west-2.amazonaws.com/123456789012/rikolti-events \
+	  RIKOLTI_EVENTS_TOPIC_ARNS=arn:aws:sns:us-west-2:123456789012:rikolti-events \
+	  $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

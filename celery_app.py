@@ -4,8 +4,9 @@
 """
 
 import os
+from typing import Any
 
-from celery import Celery
+from celery import Celery, Task
 from celery.signals import setup_logging, task_prerun
 from django.db import close_old_connections
 
@@ -28,6 +29,7 @@ def leave_logging_to_django(**kwargs: object) -> None:
 
 
 @task_prerun.connect
-def look_after_connections(**kwargs: object) -> None:
+def look_after_connections(sender: Task[..., Any], **kwargs: object) -> None:
     """Let go of a database connection that is broken or old, as Django does before a request."""
-    close_old_connections()
+    if not sender.request.is_eager:  # else it is the caller's, in the midst of its work
+        close_old_connections()

@@ -130,6 +130,8 @@ X_FRAME_OPTIONS = "DENY"
 RIKOLTI_EVENTS_QUEUE_URL = env.str("RIKOLTI_EVENTS_QUEUE_URL", default="")
 #: The topic's ARN, or several; publish_events publishes to the first.
 RIKOLTI_EVENTS_TOPIC_ARNS = env.list("RIKOLTI_EVENTS_TOPIC_ARNS", default=[])
+#: Whether only what SNS has signed, of these topics, is believed. The local AWS of DEBUG signs nothing.
+RIKOLTI_VERIFY_SIGNATURES = env.bool("RIKOLTI_VERIFY_SIGNATURES", default=not DEBUG)
 #: Whether this worker takes events from that queue, or only runs tasks.
 RIKOLTI_CONSUMER = env.bool("RIKOLTI_CONSUMER", default=True)
 #: How long a running run may be silent before it is stale: a default, and exceptions by DAG.

@@ -11,6 +11,11 @@ airflow         notification → event of a DAG run; all that is Airflow's and R
 status          the status rule, and when a run is stale
 batching        raw messages → one batch a run
 
+Without Django too, with cryptography and requests:
+
+signing         what SNS signs, and the check of it
+certificates    what SNS signs with: fetched from its hosts, and kept for a while
+
 With Django, boto3 and Celery:
 
 models          the tables
@@ -19,6 +24,7 @@ reconcile       which runs need a look, and what is done with each
 tasks           the Celery tasks record_event → recompute_run_status, and the sweep
 results         where task results are kept
 schedule        beat's scheduler
+checks          what is wrong with the settings
 deleter         deletes messages in batches, in the background
 rawqueue        the raw queue: receive, delete, hide
 consumer        the worker's custom consumer: raw queue → one chain of tasks a run
@@ -30,4 +36,5 @@ For people:
 provision       topic and queues: what should be there, and making it so
 admin/          one file a family of pages
 management/     rikolti_status, publish_events, setup_queues
+apps            the Django app, which registers the checks
 """

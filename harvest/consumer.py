@@ -26,6 +26,7 @@ from django.db import close_old_connections
 
 from harvest import recording
 from harvest.batching import Batch, group_by_run
+from harvest.checks import check_origin
 from harvest.deleter import MOST_AT_ONCE, Deleter
 from harvest.rawqueue import LONG_POLL, RawQueue
 from harvest.sns import SqsMessage
@@ -71,6 +72,10 @@ class RikoltiConsumer(bootsteps.StartStopStep):
                 "RIKOLTI_EVENTS_QUEUE_URL is not set. Set it, or RIKOLTI_CONSUMER=0 for a worker that "
                 "only runs tasks."
             )
+        for problem in check_origin():  # Celery runs the checks, and tells nobody what they say.
+            if problem.is_serious():
+                raise ImproperlyConfigured(f"{problem.msg} {problem.hint or ''}".strip())
+            logger.warning("%s %s", problem.msg, problem.hint)
         self.receiver = Receiver(RawQueue(settings.RIKOLTI_EVENTS_QUEUE_URL))
         self.receiver.start()
 
@@ -204,6 +209,10 @@ def _record_here(batch: Batch) -> bool:
         run_id = recording.record(batch.messages).run_id
         if run_id is not None:
             recording.recompute(run_id)
+    except recording.NotVerified as error:
+        # The others are stored. These stay in hand, as they would if the database were away.
+        logger.warning("could not record messages that can't be published: %s", error)
+        return False
     except Exception:
         logger.exception("could not record messages that can't be published")
         return False

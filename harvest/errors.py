@@ -6,19 +6,28 @@ from enum import StrEnum
 
 
 class Malformed(StrEnum):
-    """Why a message could not be understood.
+    """Why a message could not be understood, or is not believed.
 
     The values are stored (``RejectedMessage.reason``), so a name may be added but never changed.
     """
 
     #: The text is not JSON as RFC 8259 has it (``NaN`` and ``Infinity`` are not).
     NOT_JSON = "not_json"
-    #: The JSON is sound but nests deeper, or has longer numbers, than anything Rikolti sends.
+    #: The JSON is sound but nests deeper, or has longer numbers, than anything Rikolti sends; or
+    #: the envelope has a key twice.
     UNREASONABLE = "unreasonable"
     #: The JSON is sound but is no object, neither an SNS notification nor an Airflow event.
     NOT_AN_OBJECT = "not_an_object"
     #: SNS asks to confirm that the queue was subscribed or unsubscribed: a person's decision.
     SUBSCRIPTION = "subscription"
+    #: The message is not in SNS's envelope, so that nothing says who sent it.
+    UNSIGNED = "unsigned"
+    #: The topic is none of those that events are taken from.
+    UNKNOWN_TOPIC = "unknown_topic"
+    #: SNS did not sign this, or it was changed on its way.
+    BAD_SIGNATURE = "bad_signature"
+    #: What it is signed with is no certificate of SNS, or was not valid then.
+    BAD_CERTIFICATE = "bad_certificate"
     #: A key without which the event has no place is absent, null or empty.
     MISSING_KEY = "missing_key"
     #: A key is there but its value has another type than the contract says.

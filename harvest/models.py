@@ -275,9 +275,16 @@ class RejectedMessage(models.Model):
 
     class Reason(models.TextChoices):
         NOT_JSON = Malformed.NOT_JSON.value, _("not JSON")
-        UNREASONABLE = Malformed.UNREASONABLE.value, _("nested too deep, or a number too long")
+        UNREASONABLE = (
+            Malformed.UNREASONABLE.value,
+            _("nested too deep, a number too long, or a key twice"),
+        )
         NOT_AN_OBJECT = Malformed.NOT_AN_OBJECT.value, _("JSON, but not an object")
         SUBSCRIPTION = Malformed.SUBSCRIPTION.value, _("subscription to confirm by hand")
+        UNSIGNED = Malformed.UNSIGNED.value, _("not signed, delivered raw")
+        UNKNOWN_TOPIC = Malformed.UNKNOWN_TOPIC.value, _("of a topic that is not ours")
+        BAD_SIGNATURE = Malformed.BAD_SIGNATURE.value, _("not what SNS signed")
+        BAD_CERTIFICATE = Malformed.BAD_CERTIFICATE.value, _("not signed by a certificate of SNS")
         MISSING_KEY = Malformed.MISSING_KEY.value, _("a required key is missing")
         WRONG_TYPE = Malformed.WRONG_TYPE.value, _("a value has the wrong type")
         BAD_STRING = Malformed.BAD_STRING.value, _("a name is too long, or no text")

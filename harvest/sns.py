@@ -6,21 +6,30 @@ delivery.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from harvest.errors import Malformed, MalformedMessage
-from harvest.strictjson import REPLACEMENT, read_json
+from harvest.strictjson import REPLACEMENT, mend, read_json, read_json_as_written
 
 #: SNS and SQS give UUIDs of 36 characters. What is stored and indexed has this much room.
 MAX_MESSAGE_ID = 100
 
 _SUBSCRIPTION_TYPES = ("SubscriptionConfirmation", "UnsubscribeConfirmation")
 
-#: Parts of the envelope that are stored in columns of their own, or are the event itself.
-_NOT_IN_ENVELOPE = frozenset({"Message", "MessageId", "Timestamp"})
+#: What is kept of the envelope. Message, MessageId and Timestamp have places of their own, and
+#: UnsubscribeURL lets whoever reads it end the subscription.
+_KEPT = (
+    "Type",
+    "TopicArn",
+    "Subject",
+    "MessageAttributes",
+    "SignatureVersion",
+    "Signature",
+    "SigningCertURL",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,7 @@ class Notification:
 
     ``message_id`` is the identity of the event: the same in every copy of one publication.
     ``published_at`` is when SNS took it (with raw delivery: when SQS did), aware, in UTC.
-    ``content`` is the published message, read from JSON. ``envelope`` is what else SNS sent.
+    ``content`` is the published message, read from JSON. ``envelope`` is what is kept of SNS's own.
     """
 
     message_id: str
@@ -90,15 +99,26 @@ class Notification:
     envelope: Mapping[str, Any] = field(default_factory=dict)
 
 
-def parse_notification(message: SqsMessage) -> Notification:
+#: Takes a message and the object in its body, with every character as it was written. Raises
+#: MalformedMessage where that is not what SNS sent.
+Verify = Callable[[SqsMessage, Mapping[str, Any]], None]
+
+
+def parse_notification(message: SqsMessage, verify: Verify | None = None) -> Notification:
     """Take the message out of its SNS envelope, or as it is where delivery was raw.
+
+    ``verify`` is asked before anything of the body is believed; whatever it raises is let out.
 
     Raises:
         MalformedMessage: the body is no JSON object, a subscription confirmation, or an envelope
             without its parts.
     """
-    body = _read_object(message.body, "the body")
-    if not _is_enveloped(body):
+    written = read_json_as_written(message.body, unique_keys=verify is not None)
+    body = _as_object(written, "the body")
+    if verify is not None:
+        verify(message, body)
+    body = mend(body)
+    if not is_enveloped(body):
         return Notification(message.message_id, message.sent_at, body)
 
     if body["Type"] in _SUBSCRIPTION_TYPES:
@@ -112,8 +132,8 @@ def parse_notification(message: SqsMessage) -> Notification:
     return Notification(
         message_id=read_string(body, "MessageId", MAX_MESSAGE_ID),
         published_at=read_date(body, "Timestamp"),
-        content=_read_object(read_text(body, "Message"), "the Message"),
-        envelope={key: value for key, value in body.items() if key not in _NOT_IN_ENVELOPE},
+        content=_as_object(read_json(read_text(body, "Message")), "the Message"),
+        envelope={key: body[key] for key in _KEPT if key in body},
     )
 
 
@@ -123,7 +143,7 @@ def publication_id(message: SqsMessage) -> str:
         body = read_json(message.body)
     except MalformedMessage:
         return message.message_id
-    if isinstance(body, dict) and _is_enveloped(body) and isinstance(body.get("MessageId"), str):
+    if isinstance(body, dict) and is_enveloped(body) and isinstance(body.get("MessageId"), str):
         return str(body["MessageId"])
     return message.message_id
 
@@ -162,13 +182,12 @@ def read_date(content: Mapping[str, Any], key: str) -> datetime:
         raise MalformedMessage(Malformed.BAD_DATE, f"{key} is no date: {text[:40]!r}") from None
 
 
-def _is_enveloped(body: Mapping[str, Any]) -> bool:
+def is_enveloped(body: Mapping[str, Any]) -> bool:
     """An object with both a ``Type`` and a ``TopicArn`` is SNS's; any other is the publisher's."""
     return "Type" in body and "TopicArn" in body
 
 
-def _read_object(text: str, what: str) -> dict[str, Any]:
-    data = read_json(text)
+def _as_object(data: Any, what: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise MalformedMessage(
             Malformed.NOT_AN_OBJECT, f"{what} is a JSON {json_type(data)}, not an object"

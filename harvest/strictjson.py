@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from harvest.errors import Malformed, MalformedMessage
@@ -36,13 +37,25 @@ def read_json(text: str) -> Any:
     Raises:
         MalformedMessage: ``NOT_JSON`` with the position, or ``UNREASONABLE`` with the bound.
     """
+    data = read_json_as_written(text)
+    return mend(data) if _may_need_mending(text) else data
+
+
+def read_json_as_written(text: str, *, unique_keys: bool = False) -> Any:
+    """Return the same with every character that was written, which no database may store.
+
+    ``unique_keys`` refuses an object that has a key twice. Of such, readers take the first or the
+    last, so that what one verifies is not what another reads.
+
+    Raises:
+        MalformedMessage: as above.
+    """
     if text.count("[") + text.count("{") > MAX_DEPTH:  # else it can't be deeper, strings or not
         _check_depth(text)
     try:
-        data = _DECODER.decode(text)
+        return (_UNIQUE_KEYS if unique_keys else _ANY_KEYS).decode(text)
     except json.JSONDecodeError as error:
         raise MalformedMessage(Malformed.NOT_JSON, f"not JSON: {error}") from None
-    return mend(data) if _may_need_mending(text) else data
 
 
 def mend(data: Any) -> Any:
@@ -81,6 +94,13 @@ def _check_depth(text: str) -> None:
             depth -= 1
 
 
+def _read_unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        raise MalformedMessage(Malformed.UNREASONABLE, "an object has a key twice")
+    return data
+
+
 def _read_int(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise MalformedMessage(
@@ -100,6 +120,10 @@ def _refuse_constant(name: str) -> None:
     raise MalformedMessage(Malformed.NOT_JSON, f"not JSON: {name} is no JSON value")
 
 
-_DECODER = json.JSONDecoder(
-    parse_int=_read_int, parse_float=_read_float, parse_constant=_refuse_constant
-)
+_NUMBERS: Mapping[str, Any] = {
+    "parse_int": _read_int,
+    "parse_float": _read_float,
+    "parse_constant": _refuse_constant,
+}
+_ANY_KEYS = json.JSONDecoder(**_NUMBERS)
+_UNIQUE_KEYS = json.JSONDecoder(**_NUMBERS, object_pairs_hook=_read_unique)

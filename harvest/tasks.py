@@ -24,7 +24,17 @@ COMPRESSION = "zlib"
 
 
 class MessagesTask(Task):  # type: ignore[type-arg]
-    """A task whose arguments are large: a retry of it, too, is compressed and shows no body."""
+    """A task whose arguments are large: a retry of it, too, is compressed and shows no body.
+
+    It takes what is left to do alone, where some of the messages are stored.
+    """
+
+    def retry(
+        self, args: Any = None, kwargs: Any = None, exc: Any = None, *more: Any, **options: Any
+    ) -> Any:
+        if isinstance(exc, recording.NotVerified):
+            args = ([message.to_task() for message in exc.messages],)
+        return super().retry(args, kwargs, exc, *more, **options)
 
     def signature_from_request(self, request: Any = None, *args: Any, **kwargs: Any) -> Signature[Any]:
         request = request or self.request
@@ -45,8 +55,17 @@ RETRY: Mapping[str, Any] = {
 
 @shared_task(name="harvest.record_event", base=MessagesTask, **RETRY)
 def record_event(messages: Sequence[Mapping[str, str]]) -> int | None:
-    """Store the raw messages of one run. Return the run's id, for the next task of the chain."""
-    return recording.record([SqsMessage.from_task(message) for message in messages]).run_id
+    """Store the raw messages of one run. Return the run's id, for the next task of the chain.
+
+    What can't be verified yet is tried again, alone.
+    """
+    try:
+        return recording.record([SqsMessage.from_task(message) for message in messages]).run_id
+    except recording.NotVerified as error:
+        # What is stored shows in the run's status at once, and doesn't wait with the rest.
+        if error.recorded.run_id is not None:
+            recording.recompute(error.recorded.run_id)
+        raise
 
 
 @shared_task(name="harvest.recompute_run_status", **RETRY)

@@ -52,7 +52,8 @@ def sns_body(message: Any, *, message_id: str | None = None, at: datetime = STAR
         "SignatureVersion": "2",
         "Signature": "c2lnbmF0dXJl",
         "SigningCertURL": "https://sns.us-west-2.amazonaws.com/SimpleNotificationService-1.pem",
-        "UnsubscribeURL": "https://sns.us-west-2.amazonaws.com/?Action=Unsubscribe",
+        "UnsubscribeURL": "https://sns.us-west-2.amazonaws.com/?Action=Unsubscribe&SubscriptionArn="
+        f"{TOPIC_ARN}:c9135db0-26c4-47ec-8998-413945fb5a96",
         **keys,
     }
     return json.dumps({key: value for key, value in envelope.items() if value is not ...})

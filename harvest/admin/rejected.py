@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections import Counter
 from typing import Any
 
 from django.contrib import admin, messages
@@ -16,6 +18,32 @@ from django.utils.translation import gettext_lazy as _
 from harvest import recording
 from harvest.admin import parts
 from harvest.models import RejectedMessage
+
+Reason = RejectedMessage.Reason
+
+#: What a person can do, beyond what the error says. Nothing here follows an address in a message.
+ADVICE = {
+    Reason.SUBSCRIPTION: _(
+        "SNS asks whether this queue is to be subscribed to the topic. If you expect that, confirm it "
+        "with the command below; if not, do nothing. An UnsubscribeConfirmation says that the "
+        "subscription has ended, and the command would renew it."
+    ),
+    Reason.UNSIGNED: _(
+        "Raw message delivery leaves out the signature. Switch it off at the subscription. What was "
+        "delivered raw can only be replayed where signatures are not verified."
+    ),
+    Reason.UNKNOWN_TOPIC: _(
+        "If the topic is one of Rikolti's, add it to RIKOLTI_EVENTS_TOPIC_ARNS of web and worker, and "
+        "replay the message. If not, find out who may send to the queue: see its policy."
+    ),
+    Reason.BAD_SIGNATURE: _(
+        "Somebody else sent this, or changed it. Find out who may send to the queue: see its policy."
+    ),
+    Reason.BAD_CERTIFICATE: _(
+        "If the certificate can be had by now, replay the message. If it is not SNS's, find out who may "
+        "send to the queue: see its policy."
+    ),
+}
 
 
 class WaitingFilter(admin.SimpleListFilter):
@@ -41,7 +69,7 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
     search_help_text = _("text of the body or of the error")
     actions = ("replay",)
     fieldsets = (
-        (None, {"fields": ("reason", "error_text", "replayed_at")}),
+        (None, {"fields": ("reason", "error_text", "advice", "command", "replayed_at")}),
         (_("Body"), {"fields": ("pretty_body", "raw_body", "body_encoding")}),
         (
             _("As received"),
@@ -58,13 +86,14 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
 
     @admin.action(description=_("Replay: record them now"), permissions=["replay"])
     def replay(self, request: HttpRequest, queryset: QuerySet[RejectedMessage]) -> None:
+        outcomes: Counter[bool | None] = Counter()
         try:
-            outcomes = [recording.replay(message) for message in queryset]
+            for message in queryset:
+                outcomes[_replay(message)] += 1
         except recording.TransientError as error:
             text = gettext("The database is busy, try again: %s") % error
             self.message_user(request, text, messages.ERROR)
-            return
-        recorded, rejected = outcomes.count(True), outcomes.count(False)
+        recorded, rejected, waiting = outcomes[True], outcomes[False], outcomes[None]
         if recorded:
             text = ngettext("%d message is recorded.", "%d messages are recorded.", recorded)
             self.message_user(request, text % recorded, messages.SUCCESS)
@@ -75,6 +104,15 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
                 rejected,
             )
             self.message_user(request, text % rejected, messages.WARNING)
+        if waiting:
+            text = ngettext(
+                "%d message can't be verified now, since the certificate of SNS can't be fetched. It is "
+                "kept as it was: try again later.",
+                "%d messages can't be verified now, since the certificate of SNS can't be fetched. They "
+                "are kept as they were: try again later.",
+                waiting,
+            )
+            self.message_user(request, text % waiting, messages.ERROR)
 
     def get_readonly_fields(self, request: HttpRequest, obj: RejectedMessage | None = None) -> list[str]:
         return flatten_fieldsets(self.fieldsets)
@@ -86,6 +124,21 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
     @admin.display(description=_("what exactly"))
     def error_text(self, message: RejectedMessage) -> SafeString:
         return parts.preformatted(message.error)
+
+    @admin.display(description=_("what to do"))
+    def advice(self, message: RejectedMessage) -> str:
+        return str(ADVICE.get(Reason(message.reason), parts.EMPTY))
+
+    @admin.display(description=_("command"))
+    def command(self, message: RejectedMessage) -> SafeString | str:
+        if message.reason != Reason.SUBSCRIPTION:
+            return parts.EMPTY
+        body = json.loads(message.whole_body)
+        topic_arn, token = body.get("TopicArn"), body.get("Token")
+        if not (isinstance(topic_arn, str) and isinstance(token, str)):
+            return parts.EMPTY
+        words = ("aws", "sns", "confirm-subscription", "--topic-arn", topic_arn, "--token", token)
+        return parts.preformatted(shlex.join(words))
 
     @admin.display(description=_("the body begins"))
     def start(self, message: RejectedMessage) -> str:
@@ -105,3 +158,11 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
     @admin.display(description=_("SQS message"))
     def sqs(self, message: RejectedMessage) -> SafeString:
         return parts.pretty_json(message.sqs_message)
+
+
+def _replay(message: RejectedMessage) -> bool | None:
+    """Return whether a message is recorded now, or None where that can't be known yet."""
+    try:
+        return recording.replay(message)
+    except recording.NotVerified:
+        return None

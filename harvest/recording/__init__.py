@@ -5,11 +5,12 @@
 Everything here may run twice, at once and in any order: the outcome depends on the set of messages.
 """
 
-from harvest.recording.events import Recorded, TransientError, record
+from harvest.recording.events import NotVerified, Recorded, TransientError, record
 from harvest.recording.replaying import replay
 from harvest.recording.runs import mark_stale, recompute, set_status
 
 __all__ = [
+    "NotVerified",
     "Recorded",
     "TransientError",
     "mark_stale",

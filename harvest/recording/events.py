@@ -13,15 +13,13 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from harvest.airflow import Event, parse_event
+from harvest.certificates import CertificateUnavailable
 from harvest.errors import MalformedMessage
 from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
 from harvest.recording.identity import locate_run
+from harvest.recording.origin import verifier
 from harvest.recording.rejected import reject
 from harvest.sns import SqsMessage, parse_notification
-
-#: What heals by itself, so that the same call is worth repeating: the database is away, busy, or so
-#: slow that the task's time was up.
-TransientError = (OperationalError, InterfaceError, SoftTimeLimitExceeded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +32,44 @@ class Recorded:
     rejected: int = 0
 
 
+class NotVerified(Exception):
+    """Some messages can't be verified yet. All others of the call are stored.
+
+    ``messages`` are those that wait, ``recorded`` is what became of the others.
+    """
+
+    def __init__(
+        self, detail: str, messages: Sequence[SqsMessage] = (), recorded: Recorded | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.messages = messages
+        self.recorded = recorded or Recorded()
+
+
+#: What heals by itself, so that the same call is worth repeating: the database is away, busy, or so
+#: slow that the task's time was up; SNS's certificates can't be fetched.
+TransientError = (OperationalError, InterfaceError, SoftTimeLimitExceeded, NotVerified)
+
+
 def record(messages: Sequence[SqsMessage]) -> Recorded:
     """Store the messages of one run. Each becomes an event or, if it can't, a rejected message.
 
     Raises:
         ValueError: the messages are of more than one run.
-        TransientError: the database is away or busy. The same call is worth repeating.
+        NotVerified: some messages can't be verified yet; all others are stored. Like what else
+            TransientError stands for, it heals: the same call is worth repeating.
     """
+    verify = verifier()
     parsed: list[tuple[SqsMessage, Event]] = []
     refused: list[tuple[SqsMessage, RejectedMessage.Reason, str]] = []
+    waiting: list[SqsMessage] = []
+    why = ""
     for message in messages:
         try:
-            parsed.append((message, parse_event(parse_notification(message))))
+            parsed.append((message, parse_event(parse_notification(message, verify))))
+        except CertificateUnavailable as error:
+            waiting.append(message)
+            why = why or str(error)
         except MalformedMessage as error:
             refused.append((message, RejectedMessage.Reason(error.reason.value), error.detail))
         except TransientError:
@@ -58,7 +82,10 @@ def record(messages: Sequence[SqsMessage]) -> Recorded:
     result = _record_events(parsed)
     for message, reason, error_text in refused:
         reject(message, reason, error_text)
-    return replace(result, rejected=result.rejected + len(refused))
+    result = replace(result, rejected=result.rejected + len(refused))
+    if waiting:
+        raise NotVerified(f"not verified yet, {len(waiting)} of {len(messages)}: {why}", waiting, result)
+    return result
 
 
 def _record_events(parsed: Sequence[tuple[SqsMessage, Event]]) -> Recorded:

@@ -15,7 +15,8 @@ def replay(rejected: RejectedMessage) -> bool:
     If it is not, it stays rejected, with the reason brought up to date.
 
     Raises:
-        TransientError: the database is away or busy.
+        TransientError: the database is away or busy, or the certificate can't be fetched. It stays as
+            it was.
     """
     result = record([rejected.to_sqs_message()])
     if result.rejected:

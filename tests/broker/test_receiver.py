@@ -6,22 +6,30 @@ import json
 import random
 import threading
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from celery import current_app
 from celery.exceptions import OperationalError
+from django.utils import timezone
+from pytest_django import Settings
 
 from harvest import consumer
 from harvest.batching import group_by_run
+from harvest.certificates import Certificates
 from harvest.consumer import Receiver
 from harvest.models import HarvestEvent, RejectedMessage
 from harvest.provision import EVENTS, TASKS
 from harvest.rawqueue import RawQueue
+from harvest.recording import origin
 from harvest.tasks import record_event
 from tests.broker.processes import wait_until
 from tests.broker.wire import Wire
-from tests.factories import airflow_event, sns_body, sqs_message
+from tests.factories import TOPIC_ARN, airflow_event, sns_body, sqs_message
+from tests.signatures import signed
+from tests.sns_server import SnsServer
 
 
 @pytest.fixture
@@ -140,6 +148,37 @@ def test_run_that_can_not_be_published_blocks_no_other(
 
     assert HarvestEvent.objects.filter(harvest_run__dag_run_id="run 1").count() == 3
     assert sorted(task["argsrepr"][-6:-1] for task in tasks_on(wire)) == ["run 0", "run 2"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_can_neither_be_published_nor_verified_stays_in_hand(
+    receiver: Receiver,
+    wire: Wire,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    settings: Settings,
+    sns_server: SnsServer,
+) -> None:
+    settings.RIKOLTI_VERIFY_SIGNATURES = True
+    settings.RIKOLTI_EVENTS_TOPIC_ARNS = [TOPIC_ARN]
+    clock = count(0, 10)  # long after the failure, each time it looks
+    monkeypatch.setattr(origin, "certificates", Certificates(lambda: next(clock)))
+    sns_server.away = True
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise ClientError({"Error": {"Code": "InvalidParameterValue"}}, "SendMessage")
+
+    monkeypatch.setattr(type(current_app.amqp), "send_task_message", property(lambda _: refuse))
+    wire.send([signed(at=timezone.now()).body])
+
+    receiver.start()
+    wait_until(lambda: "not verified yet, 1 of 1" in caplog.text, "the warning")
+    wait_until(lambda: "holding 1 messages" in caplog.text, "the message in hand")
+    assert wire.depths()[EVENTS] == 1
+
+    sns_server.away = False
+    wait_until(lambda: wire.depths()[EVENTS] == 0, "an empty raw queue")
+    assert HarvestEvent.objects.count() == 1
 
 
 def test_what_has_no_run_is_a_chain_of_its_own(receiver: Receiver, wire: Wire) -> None:

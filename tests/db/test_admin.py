@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from html import unescape
+from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django import Settings
 
 from harvest import recording
+from harvest.certificates import Certificates
 from harvest.models import Collection, HarvestEvent, HarvestRun, HarvestTrigger, RejectedMessage
+from harvest.recording import origin
 from tests import factories
+from tests.signatures import signed
+from tests.sns_server import SnsServer
 
 pytestmark = pytest.mark.django_db
 
@@ -220,6 +227,93 @@ def test_replay_says_what_became_of_it(staff: Client, monkeypatch: pytest.Monkey
     assert "1 message is still not understood" in text
     assert HarvestEvent.objects.get().harvest_run.status == "running"
     assert RejectedMessage.objects.get(replayed_at=None).reason == "not_json"
+
+
+def test_replay_until_the_database_is_busy_says_how_far_it_came(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for body in ("not JSON", "nor this"):
+        recording.record([factories.sqs_message(body)])
+    outcomes: list[Any] = [False, OperationalError("locked")]
+
+    def replay(message: RejectedMessage) -> bool:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return bool(outcome)
+
+    monkeypatch.setattr(recording, "replay", replay)
+    ids = list(RejectedMessage.objects.values_list("pk", flat=True))
+
+    response = staff.post(
+        list_url(RejectedMessage), {"action": "replay", "_selected_action": ids}, follow=True
+    )
+
+    text = response.content.decode()
+    assert "The database is busy, try again: locked" in text
+    assert "1 message is still not understood" in text
+
+
+def test_replay_that_can_not_be_verified_now_says_so_and_goes_on(
+    staff: Client, monkeypatch: pytest.MonkeyPatch, settings: Settings, sns_server: SnsServer
+) -> None:
+    monkeypatch.setattr(origin, "certificates", Certificates())
+    settings.RIKOLTI_VERIFY_SIGNATURES = True
+    settings.RIKOLTI_EVENTS_TOPIC_ARNS = []
+    recording.record([signed()])
+    recording.record([factories.sqs_message("not JSON")])
+    settings.RIKOLTI_EVENTS_TOPIC_ARNS = [factories.TOPIC_ARN]
+    sns_server.away = True
+
+    response = staff.post(
+        list_url(RejectedMessage),
+        {"action": "replay", "_selected_action": RejectedMessage.objects.values_list("pk", flat=True)},
+        follow=True,
+    )
+
+    text = response.content.decode()
+    assert "1 message can&#x27;t be verified now" in text
+    assert "1 message is still not understood" in text
+    assert sorted(RejectedMessage.objects.values_list("reason", "times_seen")) == [
+        ("not_json", 2),
+        ("unknown_topic", 1),
+    ]
+
+
+def test_subscription_is_shown_with_what_to_do_and_no_link(staff: Client) -> None:
+    body = factories.sns_body(
+        "You have chosen to subscribe …",
+        Type="SubscriptionConfirmation",
+        SubscribeURL="https://sns.us-west-2.amazonaws.com/?Action=ConfirmSubscription",
+        Token="2336; rm 'x'",
+    )
+    recording.record([factories.sqs_message(body)])
+
+    text = text_of(staff, page_url(RejectedMessage.objects.get()))
+
+    assert "confirm it with the command below" in text
+    assert unescape(text).count("aws sns confirm-subscription --topic-arn " + factories.TOPIC_ARN) == 1
+    assert """--token '2336; rm '"'"'x'"'"''""" in unescape(text)
+    assert 'href="https://sns' not in text
+
+
+def test_subscription_without_its_token_has_no_command(staff: Client) -> None:
+    body = factories.sns_body("…", Type="SubscriptionConfirmation")
+    recording.record([factories.sqs_message(body)])
+
+    assert "aws sns" not in text_of(staff, page_url(RejectedMessage.objects.get()))
+
+
+def test_message_that_is_not_believed_is_shown_with_what_to_do(
+    staff: Client, settings: Settings
+) -> None:
+    settings.RIKOLTI_VERIFY_SIGNATURES = True
+    settings.RIKOLTI_EVENTS_TOPIC_ARNS = []
+    recording.record([factories.message()])
+
+    text = text_of(staff, page_url(RejectedMessage.objects.get()))
+
+    assert "add it to RIKOLTI_EVENTS_TOPIC_ARNS of web and worker" in text
 
 
 def test_action_recomputes(staff: Client) -> None:

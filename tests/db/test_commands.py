@@ -16,9 +16,13 @@ from django.core.management.base import CommandError
 from django.db import OperationalError, connection
 from pytest_django import Settings
 
+from harvest.certificates import Certificates
 from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
+from harvest.recording import origin
 from harvest.sns import SqsMessage
-from tests.factories import complete, failed, message, sqs_message, task_error
+from tests.factories import TOPIC_ARN, complete, failed, message, sqs_message, task_error
+from tests.signatures import signed
+from tests.sns_server import SnsServer
 
 pytestmark = pytest.mark.django_db
 
@@ -229,3 +233,27 @@ def test_rikolti_status_when_the_database_goes_away_says_so_without_it(sqs: Sqs)
         rikolti_status()
 
     assert len(sqs.received) == 10
+
+
+def test_rikolti_status_while_no_certificate_can_be_fetched_deletes_nothing_of_it(
+    sqs: Sqs, settings: Settings, monkeypatch: pytest.MonkeyPatch, sns_server: SnsServer
+) -> None:
+    clock = iter(range(0, 1_000, 10))  # long after the failure, each time it looks
+    monkeypatch.setattr(origin, "certificates", Certificates(lambda: next(clock)))
+    settings.RIKOLTI_VERIFY_SIGNATURES = True
+    settings.RIKOLTI_EVENTS_TOPIC_ARNS = [TOPIC_ARN]
+    messages = [signed(), message()]
+    sqs.send(messages)
+    sns_server.away = True
+
+    with pytest.raises(
+        CommandError, match=r"^0 messages.*then not verified yet, 2 of 2: https://sns.*run this again"
+    ):
+        rikolti_status()
+
+    assert len(sqs.received) == 2
+    sns_server.away = False
+    sqs.send(messages)
+    assert rikolti_status() == [
+        "2 messages: 1 events recorded, 0 seen before, 1 rejected; 1 runs (1 running)"
+    ]

@@ -111,7 +111,6 @@ def test_record_keeps_what_sqs_and_sns_said() -> None:
         "SignatureVersion": "2",
         "Signature": "c2lnbmF0dXJl",
         "SigningCertURL": "https://sns.us-west-2.amazonaws.com/SimpleNotificationService-1.pem",
-        "UnsubscribeURL": "https://sns.us-west-2.amazonaws.com/?Action=Unsubscribe",
     }
 
 

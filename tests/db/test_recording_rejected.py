@@ -73,7 +73,11 @@ def test_reject_keeps_the_whole_body_and_the_reason(body: str, reason: RejectedM
 
 
 def test_every_reason_is_tried() -> None:
-    assert {reason for _, reason in HOSTILE.values()} == set(Reason) - {Reason.FAULT}
+    of_origin = {
+        Reason.UNSIGNED, Reason.UNKNOWN_TOPIC, Reason.BAD_SIGNATURE, Reason.BAD_CERTIFICATE
+    }  # fmt: skip
+    # test_recording_origin.py tries these.
+    assert {reason for _, reason in HOSTILE.values()} == set(Reason) - {Reason.FAULT} - of_origin
 
 
 @given(any_text)

@@ -29,10 +29,10 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return environ
 
 
-def read_settings(**environ: str) -> subprocess.CompletedProcess[str]:
+def read_settings(name: str = "SECRET_KEY", **environ: str) -> subprocess.CompletedProcess[str]:
     """Let a fresh interpreter read the settings, with nothing else in its environment."""
     return subprocess.run(
-        [sys.executable, "-c", "from avram import settings; print(settings.SECRET_KEY)"],
+        [sys.executable, "-c", f"from avram import settings; print(settings.{name})"],
         cwd=ROOT,
         env=environ,
         capture_output=True,
@@ -178,6 +178,25 @@ def test_settings_without_a_secret_key_say_so(tmp_path: Path) -> None:
 
     assert result.returncode == 1
     assert "SECRET_KEY is not set" in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("environ", "verifies"),
+    [
+        ({}, "True"),
+        ({"DEBUG": "0"}, "True"),
+        ({"DEBUG": "1"}, "False"),
+        ({"DEBUG": "1", "RIKOLTI_VERIFY_SIGNATURES": "1"}, "True"),
+        ({"RIKOLTI_VERIFY_SIGNATURES": "0"}, "False"),
+    ],
+    ids=str,
+)
+def test_settings_verify_signatures_unless_told_otherwise(
+    environ: dict[str, str], verifies: str
+) -> None:
+    result = read_settings("RIKOLTI_VERIFY_SIGNATURES", SECRET_KEY="x", **environ)
+
+    assert result.stdout == f"{verifies}\n"
 
 
 # --- The region -----------------------------------------------------------------------------------

@@ -15,10 +15,15 @@ from avram.environment import ROOT
 
 PURE = ("errors", "strictjson", "sns", "airflow", "status", "batching")
 
+#: As pure in what they know, with a library or two.
+WITHOUT_DJANGO = ("signing", "certificates")
+
 #: From top to bottom: a module imports only from those above it. A package stands for its modules.
 ORDER = (
     *PURE,
+    *WITHOUT_DJANGO,
     "models",
+    "recording.origin",
     "recording.runs",
     "recording.identity",
     "recording.rejected",
@@ -29,6 +34,7 @@ ORDER = (
     "tasks",
     "results",
     "schedule",
+    "checks",
     "deleter",
     "rawqueue",
     "consumer",
@@ -37,10 +43,11 @@ ORDER = (
     "provision",
     "admin",
     "management",
+    "apps",
 )
 
 #: What Django itself asks for, which imports nothing of ours.
-OUTSIDE = ("apps", "migrations")
+OUTSIDE = ("migrations",)
 
 
 def modules_loaded_by(module: str) -> set[str]:
@@ -92,6 +99,15 @@ def test_pure_module_loads_the_standard_library_alone(module: str) -> None:
 
     assert loaded.isdisjoint({"django", "celery", "kombu", "boto3", "botocore"})
     assert loaded <= sys.stdlib_module_names | {"harvest"}
+
+
+@pytest.mark.parametrize("module", WITHOUT_DJANGO)
+def test_signatures_need_no_framework(module: str) -> None:
+    assert modules_loaded_by(module).isdisjoint({"django", "celery", "kombu", "boto3", "botocore"})
+
+
+def test_signing_never_reaches_for_the_network() -> None:
+    assert modules_loaded_by("signing").isdisjoint({"requests", "urllib3", "http", "ssl"})
 
 
 @pytest.mark.parametrize(("name", "file"), [pytest.param(*source, id=source[0]) for source in sources()])

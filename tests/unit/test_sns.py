@@ -96,7 +96,6 @@ def test_parse_notification_in_its_envelope() -> None:
         "SignatureVersion": "2",
         "Signature": "c2lnbmF0dXJl",
         "SigningCertURL": "https://sns.us-west-2.amazonaws.com/SimpleNotificationService-1.pem",
-        "UnsubscribeURL": "https://sns.us-west-2.amazonaws.com/?Action=Unsubscribe",
     }
 
 

@@ -15,6 +15,8 @@ from harvest.batching import group_by_run
 from harvest.models import HarvestRun
 from harvest.rawqueue import RawQueue
 
+RUN_AGAIN = "What was not recorded is still on the queue: run this again."
+
 
 class Command(BaseCommand):
     help = (
@@ -42,10 +44,11 @@ class Command(BaseCommand):
             self._drain(queue, options["wait"])
         except (BotoCoreError, ClientError) as error:
             raise CommandError(f"{self._summary()}; then the queue failed: {error}") from error
+        except recording.NotVerified as error:
+            raise CommandError(f"{self._counts()}; then {error}. {RUN_AGAIN}") from error
         except recording.TransientError as error:
             raise CommandError(
-                f"{self._counts()}; then the database failed: {error}. "
-                "What was not recorded is still on the queue: run this again."
+                f"{self._counts()}; then the database failed: {error}. {RUN_AGAIN}"
             ) from error
         self.stdout.write(self._summary())
 
