@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.exceptions import ImproperlyConfigured
 from kombu.transport import SQS
 
 from harvest.deleter import Deleter
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +44,14 @@ class Channel(SQS.Channel):
                     f"The URL of queue {name} is not set: set RIKOLTI_EVENTS_QUEUE_URL, beside which "
                     "it is looked for, or AVRAM_TASKS_QUEUE_URL."
                 )
+            self.sqs(queue=name)  # makes the client here, and not in a thread
+
+    def new_sqs_client(self, *args: Any, **kwargs: Any) -> SQSClient:
+        """Return a client of AWS's own chain, from boto3's one session.
+
+        A session of its own would read the descriptions of AWS's services anew: 10 MB in each process.
+        """
+        return boto3.client("sqs", config=Config(**self.transport_options["client-config"]))
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         """Have a task's message deleted, with others, and not on the worker's loop."""
@@ -65,7 +78,6 @@ class Channel(SQS.Channel):
             super()._schedule_queue(queue)
 
     def _get_async(self, queue: str, count: int = 1, callback: Any = None) -> Any:
-        self.sqs(queue=self.canonical_queue_name(queue))  # Make the client here, not in the thread.
         threading.Thread(
             target=self._receive,
             args=(queue, count, callback),
