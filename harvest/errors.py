@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
+
+from harvest import limits
 
 
 class Malformed(StrEnum):
@@ -38,3 +41,9 @@ class MalformedMessage(Exception):
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
+
+
+def excerpt(value: Any) -> str:
+    """Return the beginning of a value from outside, in quotes, as a reason may repeat it."""
+    text = str(value)
+    return repr(text if len(text) <= limits.MAX_QUOTED else text[: limits.MAX_QUOTED - 1] + "…")

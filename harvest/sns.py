@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from harvest.errors import Malformed, MalformedMessage
+from harvest import limits
+from harvest.errors import Malformed, MalformedMessage, excerpt
 from harvest.strictjson import REPLACEMENT, read_json
-
-#: SNS and SQS give UUIDs of 36 characters. What is stored and indexed has this much room.
-MAX_MESSAGE_ID = 100
 
 _SUBSCRIPTION_TYPES = ("SubscriptionConfirmation", "UnsubscribeConfirmation")
 
@@ -104,13 +102,15 @@ def parse_notification(message: SqsMessage) -> Notification:
     if body["Type"] in _SUBSCRIPTION_TYPES:
         raise MalformedMessage(
             Malformed.SUBSCRIPTION,
-            f"{body['Type']} for {body['TopicArn']}: confirm it by hand if you expect it",
+            f"{body['Type']} for {excerpt(body['TopicArn'])}: confirm it by hand if you expect it",
         )
     if body["Type"] != "Notification":
-        raise MalformedMessage(Malformed.WRONG_TYPE, f"Type is {body['Type']!r}, not Notification")
+        raise MalformedMessage(
+            Malformed.WRONG_TYPE, f"Type is {excerpt(body['Type'])}, not Notification"
+        )
 
     return Notification(
-        message_id=read_string(body, "MessageId", MAX_MESSAGE_ID),
+        message_id=read_string(body, "MessageId", limits.MAX_MESSAGE_ID),
         published_at=read_date(body, "Timestamp"),
         content=_read_object(read_text(body, "Message"), "the Message"),
         envelope={key: value for key, value in body.items() if key not in _NOT_IN_ENVELOPE},
@@ -156,10 +156,10 @@ def read_date(content: Mapping[str, Any], key: str) -> datetime:
     try:
         date = datetime.fromisoformat(text)
         if date.tzinfo is None:
-            raise MalformedMessage(Malformed.BAD_DATE, f"{key} has no offset: {text[:40]!r}")
+            raise MalformedMessage(Malformed.BAD_DATE, f"{key} has no offset: {excerpt(text)}")
         return date.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise MalformedMessage(Malformed.BAD_DATE, f"{key} is no date: {text[:40]!r}") from None
+        raise MalformedMessage(Malformed.BAD_DATE, f"{key} is no date: {excerpt(text)}") from None
 
 
 def _is_enveloped(body: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harvest.airflow import (
-    MAX_HOST,
-    MAX_ID,
-    MAX_INTEGER,
-    MAX_REPR,
     Event,
     Outcome,
     RunKey,
@@ -25,6 +22,7 @@ from harvest.airflow import (
     run_page,
 )
 from harvest.errors import Malformed, MalformedMessage
+from harvest.limits import MAX_HOST, MAX_ID, MAX_INTEGER, MAX_REPR
 from harvest.sns import SqsMessage, parse_notification
 from harvest.strictjson import is_storable
 from tests.factories import (
@@ -286,6 +284,16 @@ def test_dag_run_conf_of_another_type_is_kept(conf: object) -> None:
 
     assert received.dag_run_conf == conf
     assert received.collection_id is None
+
+
+@pytest.mark.parametrize(
+    "text", ["1if 1else 2", "0x1for x in y", "'\\d'", "(1).a", "r'x'", "f(1)", "1 is 2", "[1_000]"]
+)
+def test_decode_conf_keeps_text_that_python_would_warn_of(text: str) -> None:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert decode_conf(text) == text
+    assert warned == []
 
 
 @given(json_data(storable_text).filter(lambda conf: conf is not None and not isinstance(conf, str)))

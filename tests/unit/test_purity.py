@@ -13,7 +13,7 @@ import pytest
 import harvest
 from avram.environment import ROOT
 
-PURE = ("errors", "strictjson", "sns", "airflow", "status", "batching")
+PURE = ("limits", "errors", "strictjson", "sns", "airflow", "status", "batching")
 
 #: From top to bottom: a module imports only from those above it. A package stands for its modules.
 ORDER = (
