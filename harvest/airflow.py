@@ -10,7 +10,7 @@ import ast
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -71,16 +71,16 @@ class Event:
     sns_timestamp: datetime
     key: RunKey
     logical_date: datetime
-    dag_run_conf: Any
+    dag_run_conf: Any = field(repr=False)
     collection_id: int | None
     task_id: str | None
     try_number: int | None
     map_index: int | None
-    rikolti_message: Any
+    rikolti_message: Any = field(repr=False)
     dag_level: bool
     error: bool
     outcome: Outcome
-    envelope: Mapping[str, Any]
+    envelope: Mapping[str, Any] = field(repr=False)
 
 
 def parse_event(notification: Notification) -> Event:

@@ -25,12 +25,13 @@ _NOT_IN_ENVELOPE = frozenset({"Message", "MessageId", "Timestamp"})
 class SqsMessage:
     """One message as ``ReceiveMessage`` returned it.
 
-    ``sent_at`` is when SQS got it, an aware datetime in UTC.
+    ``sent_at`` is when SQS got it, an aware datetime in UTC. The repr, which may end in a log, has
+    no body here and in what is read from it: a conf may hold a secret.
     """
 
     message_id: str
-    body: str
-    receipt_handle: str
+    body: str = field(repr=False)
+    receipt_handle: str = field(repr=False)
     md5_of_body: str
     sent_at: datetime
 
@@ -84,8 +85,8 @@ class Notification:
 
     message_id: str
     published_at: datetime
-    content: Mapping[str, Any]
-    envelope: Mapping[str, Any] = field(default_factory=dict)
+    content: Mapping[str, Any] = field(repr=False)
+    envelope: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 def parse_notification(message: SqsMessage) -> Notification:
