@@ -62,5 +62,9 @@ MAX_SHOWN = 50_000
 #: Characters of a text that a list shows, in one line.
 MAX_LINE = 120
 
+#: Characters of a long text that a list asks the database for, to find that line in: the last of an
+#: exception's.
+MAX_FETCHED = 2_000
+
 #: Choices that a filter beside a list offers. Rikolti has five DAGs; a stranger may invent any number.
 MAX_CHOICES = 50
