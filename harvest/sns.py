@@ -124,9 +124,8 @@ def publication_id(message: SqsMessage) -> str:
         body = read_json(message.body)
     except MalformedMessage:
         return message.message_id
-    if isinstance(body, dict) and _is_enveloped(body) and isinstance(body.get("MessageId"), str):
-        return str(body["MessageId"])
-    return message.message_id
+    own = body.get("MessageId") if isinstance(body, dict) and _is_enveloped(body) else None
+    return own if own and isinstance(own, str) else message.message_id
 
 
 def read_text(content: Mapping[str, Any], key: str) -> str:

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from harvest import limits
+from harvest.strictjson import mend
 
 if TYPE_CHECKING:
     from harvest.models import HarvestRun
@@ -145,7 +146,8 @@ def preformatted(text: str) -> SafeString:
 
 def _pre(text: str) -> SafeString:
     return format_html(
-        '<pre style="white-space: pre-wrap; overflow-wrap: anywhere; margin: 0">{}</pre>', text
+        '<pre style="white-space: pre-wrap; overflow-wrap: anywhere; margin: 0">{}</pre>',
+        mend(text),  # an unpaired surrogate can't be sent, and a rejected body may hold one
     )
 
 

@@ -103,7 +103,7 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
         try:
             return parts.pretty_json(json.loads(message.whole_body))
         except (ValueError, RecursionError):
-            return gettext("(not JSON)")
+            return gettext("(not JSON, or nested too deep)")
 
     @admin.display(description=_("body, raw"))
     def raw_body(self, message: RejectedMessage) -> SafeString:

@@ -208,3 +208,12 @@ def test_whole_is_a_file_for_those_who_may_see_it(client: Client) -> None:
     assert client.get(page_url(event, "whole").replace(str(event.pk), "0")).status_code == 404
     client.logout()
     assert client.get(page_url(event, "whole")).status_code == 302
+
+
+@pytest.mark.parametrize(
+    "body", [r'["\ud83d"]', '["\ud83d"]', r'{"\udfff": 1}'], ids=["escaped", "itself", "key"]
+)
+def test_page_of_a_body_with_characters_that_are_no_text(staff: Client, body: str) -> None:
+    record(factories.sqs_message(body))
+
+    assert "\N{REPLACEMENT CHARACTER}" in get(staff, page_url(RejectedMessage.objects.get()))[0]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harvest.errors import Malformed, MalformedMessage
 from harvest.limits import MAX_MESSAGE_ID, MAX_QUOTED
-from harvest.sns import SqsMessage, parse_notification
+from harvest.sns import SqsMessage, parse_notification, publication_id
 from tests.factories import START, TOPIC_ARN, airflow_event, message, sns_body, sqs_message
 from tests.unit.strategies import any_text, moments
 
@@ -277,3 +277,14 @@ def test_parse_notification_reason_quotes_no_more_than_the_beginning(keys: dict[
 
     assert len(caught.value.detail) < 2 * MAX_QUOTED
     assert "\n" not in caught.value.detail
+
+
+@pytest.mark.parametrize("message_id", ["", 5, None, []])
+def test_publication_id_is_the_one_of_sqs_where_that_of_sns_is_none(message_id: Any) -> None:
+    sent = sqs_message(sns_body(airflow_event(), MessageId=message_id))
+
+    assert publication_id(sent) == sent.message_id
+
+
+def test_publication_id_is_that_of_sns_whatever_the_message_is() -> None:
+    assert publication_id(sqs_message(sns_body("no event", message_id="4f338efd"))) == "4f338efd"
