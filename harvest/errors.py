@@ -44,6 +44,6 @@ class MalformedMessage(Exception):
 
 
 def excerpt(value: Any) -> str:
-    """Return the beginning of a value from outside, in quotes, as a reason may repeat it."""
-    text = str(value)
-    return repr(text if len(text) <= limits.MAX_QUOTED else text[: limits.MAX_QUOTED - 1] + "…")
+    """Return a value from outside, or its beginning, in quotes, as a reason may repeat it."""
+    quoted = repr(str(value)[: limits.MAX_QUOTED])  # an escape may have ten characters
+    return quoted if len(quoted) <= limits.MAX_QUOTED + 2 else quoted[: limits.MAX_QUOTED] + "…"

@@ -1,7 +1,7 @@
 """`make audit`: look the pinned packages up in the database of known vulnerabilities.
 
-pip-audit asks PyPI for what is known of each pin. Where that can't be reached nothing is known, which
-is no good news: it says so in one sentence, and fails.
+pip-audit asks PyPI for what is known of each pin. Where PyPI can't be reached, or a mirror answers that
+has no such database, nothing is known, which is no good news: it says so in one sentence, and fails.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from pathlib import Path
 
 from avram.environment import ROOT
 
+#: What pip-audit says of a database that is not there: all our packages are PyPI's.
+UNREACHED = ("requests.exceptions", "could not be audited", "ConnectionError")
+
 
 def main(files: list[str]) -> None:
     requirements = [argument for file in files for argument in ("--requirement", file)]
@@ -19,7 +22,7 @@ def main(files: list[str]) -> None:
         [
             str(Path(sys.executable).with_name("pip-audit")),
             # The pins are complete: nothing is to be resolved, or installed, to know them.
-            *("--no-deps", "--disable-pip", "--progress-spinner=off", "--timeout=10"),
+            *("--no-deps", "--disable-pip", "--strict", "--progress-spinner=off", "--timeout=10"),
             *requirements,
         ],
         cwd=ROOT,
@@ -27,8 +30,8 @@ def main(files: list[str]) -> None:
         text=True,
         check=False,
     )
-    if "ConnectionError" in result.stderr or "requests.exceptions" in result.stderr:
-        sys.exit("Nothing was audited: the database of known vulnerabilities can't be reached from here.")
+    if result.returncode and any(sign in result.stderr for sign in UNREACHED):
+        sys.exit("Nothing was audited: the database of vulnerabilities can't be reached from here.")
     print(result.stdout, end="")
     print(result.stderr, end="", file=sys.stderr)
     sys.exit(result.returncode)

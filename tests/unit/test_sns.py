@@ -268,8 +268,8 @@ def test_parse_notification_of_a_whole_message() -> None:
 
 @pytest.mark.parametrize(
     "keys",
-    [{"Type": "x" * 10_000}, {"Type": ["\n"] * 10_000}, {"Timestamp": "x" * 10_000}],
-    ids=["type", "list", "date"],
+    [{"Type": "x" * 10_000}, {"Type": ["\n"] * 10_000}, {"Timestamp": "\U000e0001" * 300}],
+    ids=["type", "list", "escapes"],
 )
 def test_parse_notification_reason_quotes_no_more_than_the_beginning(keys: dict[str, Any]) -> None:
     with pytest.raises(MalformedMessage) as caught:
