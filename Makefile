@@ -22,7 +22,7 @@ test-sqlite: $(READY) ## all tests, on SQLite
 	TEST_ENGINE=sqlite $(BIN)/coverage run -m pytest $(TESTS)
 
 test-postgresql: $(READY) ## the tests that have to do with a database, on PostgreSQL
-	TEST_ENGINE=postgresql $(BIN)/coverage run -m pytest $(or $(TESTS),tests/db tests/broker/test_pipeline.py tests/broker/test_database_away.py)
+	TEST_ENGINE=postgresql $(BIN)/coverage run -m pytest $(or $(TESTS),tests/db tests/broker/test_pipeline.py tests/broker/test_database_away.py tests/broker/test_secrets.py)
 
 fuzz: $(READY) ## 100,000 hostile messages (INPUTS=…, SEED=…; with TEST_ENGINE=postgresql on PostgreSQL)
 	$(BIN)/python -m fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))

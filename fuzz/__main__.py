@@ -56,14 +56,14 @@ def main() -> None:
 
 
 def look_at(files: Sequence[Path]) -> None:
-    """Hold each body against everything, and let out what it raises."""
+    """Hold bodies against everything, and let out what that raises."""
     from fuzz import tables
 
-    for file in files:
-        body = file.read_bytes()
+    found = {file: file.read_bytes() for file in files}
+    for file, body in found.items():
         print(f"{file}: {properties.check(properties.sqs_message(bodies.decode(body)))}")
         tables.check(body)
-        tables.check_pages(tables.staff(), [body])
+    tables.check_pages(tables.staff(), list(found.values()))
 
 
 def fuzz(folder: Path, parser_inputs: int, table_inputs: int, seed: int) -> None:
@@ -104,7 +104,7 @@ def parser_stage(folder: Path, inputs: int, seed: int) -> tuple[Counter[str], in
     if process.returncode:
         told = "\n".join(line for line in said.splitlines() if not line.startswith(("#", "INFO")))
         for file in sorted(folder.glob("*-*")):  # crash-…, timeout-…, oom-…
-            raise Finding(f"{told}\n{keep(file.name, file.read_bytes())}")
+            raise Finding(f"{told}\n{keep([file.read_bytes()])}")
         raise Finding(f"{told}\nThe first stage ended with {process.returncode}.")
     coverage = int(re.findall(r" cov: (\d+)", said)[-1])
     return Counter(json.loads((folder / "counts.json").read_text())), coverage
@@ -122,26 +122,26 @@ def tables_stage(corpus: Path, inputs: int, seed: int) -> Counter[str]:
     for number in range(1, inputs + 1):
         body = bodies.mutate(rng.choice(known), known, rng, bodies.flip_bytes(rng))[: bodies.MAX_LENGTH]
         recent.append(body)
+        tried = [body]
         try:
             counts[tables.check(body)] += 1
             if len(recent) == tables.ON_A_PAGE:
-                body = b"\n".join(recent)
-                tables.check_pages(client, recent)
-                recent = []
-        except Exception as error:
-            name = f"crash-{sha256(body).hexdigest()}"
-            raise Finding(f"{traceback.format_exc()}\n{keep(name, body)}") from error
+                tried, recent = recent, []
+                tables.check_pages(client, tried)
+        except Exception:
+            raise Finding(f"{traceback.format_exc()}\n{keep(tried)}") from None
         if number % PROGRESS == 0:
             print(f"{number:,} of {inputs:,} inputs on {connection.vendor} …", flush=True)
     return counts
 
 
-def keep(name: str, body: bytes) -> str:
-    """Save an input that broke a promise. Return words on how to look at it again."""
+def keep(inputs: Sequence[bytes]) -> str:
+    """Save what broke a promise, alone or together. Return words on how to look at it again."""
     FINDINGS.mkdir(parents=True, exist_ok=True)
-    file = FINDINGS / name
-    file.write_bytes(body)
-    return f"An input broke a promise. Look at it again: {sys.executable} -m fuzz {file}"
+    files = [FINDINGS / sha256(body).hexdigest()[:16] for body in inputs]
+    for file, body in zip(files, inputs, strict=True):
+        file.write_bytes(body)
+    return f"A promise is broken. Look again: {sys.executable} -m fuzz {' '.join(map(str, files))}"
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def test_nothing_secret_is_said(processes: Processes, wire: Wire, variables: dic
     content = {"token": MARKER, "error": True, "exception": MARKER}
 
     with overheard(variables["MONITOR_BROKER_URL"]) as heard:
-        worker = processes.worker(**variables)
+        worker = processes.worker(ready=True, **variables)
         wire.publish(airflow_event(dag_run_conf=content, rikolti_message=content))
         wire.send(REFUSED)
         wait_until(lambda: RejectedMessage.objects.count() == len(REFUSED), "all rejected messages")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
@@ -707,3 +708,19 @@ def test_parse_event_of_a_mapped_page() -> None:
 
     assert received.outcome is Outcome.RUNNING
     assert received.rikolti_message[0]["num_mapped_records"] == 4
+
+
+@pytest.mark.parametrize(
+    "item", ["[]", "{}", '{"":0}', "[" * 60 + "]" * 60], ids=["list", "object", "key", "nest"]
+)
+def test_memory_for_a_message_is_at_most_a_hundred_times_its_size(item: str) -> None:
+    many = "[" + ",".join([item] * (100_000 // len(item))) + "]"
+    large = message(rikolti_message=json.loads(many))
+    tracemalloc.start()
+    try:
+        parse_event(parse_notification(large))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak <= 100 * len(large.body)
