@@ -26,6 +26,9 @@ from avram.environment import ROOT
 from fuzz import bodies, properties
 from tests import environment
 
+#: The first stage begins with the real messages, and says nothing of coverage before it has had them.
+FEWEST = 200
+
 #: Inputs of the second stage between lines of progress.
 PROGRESS = 500
 
@@ -42,15 +45,18 @@ def main() -> None:
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="look at these bodies")
     parser.add_argument("--inputs", type=int, default=100_000, help="of both stages (%(default)s)")
     parser.add_argument("--tables", type=int, default=2_000, help="of the second (%(default)s)")
-    parser.add_argument("--seed", type=int, help="to have the same inputs again, 1 or more")
+    parser.add_argument("--seed", type=int, help="to have much the same inputs again")
     options = parser.parse_args()
+    if options.inputs < FEWEST:
+        parser.error(f"--inputs is at least {FEWEST}")
+    tables = min(options.tables, options.inputs // 2)
     seed = options.seed or random.randrange(1, 2**31)
     try:
         with database(), tempfile.TemporaryDirectory(prefix="avram-fuzz-") as folder:
             if options.files:
                 look_at(options.files)
             else:
-                fuzz(Path(folder), options.inputs - options.tables, options.tables, seed)
+                fuzz(Path(folder), options.inputs - tables, tables, seed)
     except Finding as finding:
         sys.exit(str(finding))
 
