@@ -61,6 +61,7 @@ def variables() -> Iterator[dict[str, str]]:
             "AWS_SESSION_TOKEN": SECRET,
             "MONITOR_BROKER_URL": f"redis://avram:{SECRET}@127.0.0.1:{port}/0",
             "DATABASE_URL": with_password(database_url()),
+            "RIKOLTI_VERIFY_SIGNATURES": "0",  # what is sent here, nobody has signed
             "FLOWER_UNAUTHENTICATED_API": "1",
         }
 
