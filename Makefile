@@ -5,7 +5,7 @@ READY := .venv/ready
 PIP_COMPILE := --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgresql bench lint format pins clean
+.PHONY: help run test test-sqlite test-postgresql fuzz bench audit lint format pins clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -22,7 +22,13 @@ test-sqlite: $(READY) ## all tests, on SQLite
 	TEST_ENGINE=sqlite $(BIN)/coverage run -m pytest $(TESTS)
 
 test-postgresql: $(READY) ## the tests that have to do with a database, on PostgreSQL
-	TEST_ENGINE=postgresql $(BIN)/coverage run -m pytest $(or $(TESTS),tests/db tests/broker/test_pipeline.py tests/broker/test_database_away.py)
+	TEST_ENGINE=postgresql $(BIN)/coverage run -m pytest $(or $(TESTS),tests/db tests/broker/test_pipeline.py tests/broker/test_database_away.py tests/broker/test_secrets.py)
+
+fuzz: $(READY) ## 100,000 hostile messages (INPUTS=…, SEED=…; with TEST_ENGINE=postgresql on PostgreSQL)
+	$(BIN)/python -m fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
+
+audit: $(READY) ## look the pinned packages up in the database of known vulnerabilities: needs the internet
+	$(BIN)/python -m local.audit requirements.txt requirements-dev.txt
 
 bench: $(READY) ## all benchmarks, or BENCH="drain latency": figures beside their goals, also in var/bench.json
 	@$(BIN)/python -m bench $(BENCH)

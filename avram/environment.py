@@ -6,7 +6,10 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+import environ
 from django.core.exceptions import ImproperlyConfigured
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +40,42 @@ def heed_aws_region() -> None:
     """
     if region := os.environ.get("AWS_REGION"):
         os.environ.setdefault("AWS_DEFAULT_REGION", region)
+
+
+def read_secret_url(name: str, default: str = "") -> str:
+    """Return a variable that is a URL with a password, or else the default.
+
+    Raises:
+        ImproperlyConfigured: it is no such URL. The text says nothing of it: libraries would quote
+            the part of a password that they take for a port.
+    """
+    text = os.environ.get(name) or default
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - reading it raises where it is no number
+        sound = bool(parts.scheme) and not parts.fragment
+    except ValueError:
+        sound = False
+    if text and not sound:
+        raise ImproperlyConfigured(
+            f"{name} is not a URL such as scheme://user:password@host:port/name. Of the password, "
+            "characters other than letters and digits are written with %: a slash is %2F."
+        )
+    return text
+
+
+def parse_database_url(url: str) -> dict[str, Any]:
+    """Read the URL of a database as Django's settings.
+
+    Raises:
+        ImproperlyConfigured: it is of no database that this code knows.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("postgresql", "postgres", "sqlite"):
+        raise ImproperlyConfigured("DATABASE_URL begins with neither postgresql:// nor sqlite:///")
+    if scheme == "sqlite" and not rest.startswith("/"):
+        raise ImproperlyConfigured("DATABASE_URL: a file of SQLite has no host: write sqlite:///file")
+    return dict(environ.Env.db_url_config(url))
 
 
 def parse_duration(text: str) -> timedelta:

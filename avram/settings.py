@@ -10,7 +10,13 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
-from avram.environment import ROOT, heed_aws_region, parse_stale_after
+from avram.environment import (
+    ROOT,
+    heed_aws_region,
+    parse_database_url,
+    parse_stale_after,
+    read_secret_url,
+)
 
 heed_aws_region()
 env = environ.Env()
@@ -68,7 +74,9 @@ TEMPLATES = [
 
 DATABASES = {
     "default": {
-        **env.db_url("DATABASE_URL", default=f"sqlite:///{ROOT / 'var' / 'avram.sqlite3'}"),
+        **parse_database_url(
+            read_secret_url("DATABASE_URL", f"sqlite:///{ROOT / 'var' / 'avram.sqlite3'}")
+        ),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }
@@ -147,7 +155,7 @@ AVRAM_TASKS_QUEUE_URL = env.str(
     else "",
 )
 #: A second broker that carries what workers tell Flower, since SQS has no way to send to all.
-MONITOR_BROKER_URL = env.str("MONITOR_BROKER_URL", default="")
+MONITOR_BROKER_URL = read_secret_url("MONITOR_BROKER_URL")
 
 CELERY_BROKER_URL = "sqs://"
 CELERY_BROKER_TRANSPORT = "harvest.transport:Transport"
@@ -204,11 +212,13 @@ LOGGING = {
             "style": "{",
         }
     },
+    "filters": {"first_line": {"()": "avram.logs.FirstLine"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "botocore": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
+        "celery.worker.consumer.consumer": {"filters": ["first_line"]},
         "celery.worker.strategy": {"level": "WARNING"},  # each task, received; its end is enough
     },
 }

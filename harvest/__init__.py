@@ -4,6 +4,7 @@ Read it in this order. Imports point upward in this list only.
 
 Pure, standard library only:
 
+limits          the bounds on what arrives, with the reason of each
 errors          what can be wrong with a message
 strictjson      reading JSON that a stranger wrote
 sns             SQS message → SNS notification

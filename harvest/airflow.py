@@ -8,32 +8,36 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
-from harvest.errors import Malformed, MalformedMessage
+from harvest import limits
+from harvest.errors import Malformed, MalformedMessage, excerpt
 from harvest.sns import Notification, json_type, read_date, read_string
 from harvest.strictjson import read_json
-
-#: The length of Airflow's own dag_id, run_id and task_id columns.
-MAX_ID = 250
-#: Amazon MWAA's addresses have 80 characters. Together with the two ids a host is the key of a run,
-#: and PostgreSQL indexes no key of more than 2,704 bytes, an id having up to 1,000.
-MAX_HOST = 255
-#: A Python repr is parsed by Python's own parser, whose memory grows with the text: a conf is small.
-MAX_REPR = 10_000
-#: What an integer column of the databases holds.
-MAX_INTEGER = 2**31 - 1
 
 #: The mark of a message about the DAG run as a whole.
 DAG_COMPLETE = "dag_complete"
 ERROR = "error"
 
 _VERSIONS = ("1.0", 1.0)
+
+#: What the repr of plain data is made of. Python's parser gets to see nothing else: of what it finds
+#: odd in a text it warns on stderr, once for each place, and quotes it.
+_PYTHON_DATA = re.compile(
+    r"""(?:
+        [\s{}\[\](),:+-]++
+      | '(?:[^'\\\n]|\\[\\'"nrtxuU])*+'
+      | "(?:[^"\\\n]|\\[\\'"nrtxuU])*+"
+      | (?<![\w.])(?:True|False|None|[0-9]++(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?)(?![\w.])
+    )*+""",
+    re.VERBOSE,
+)
 
 
 class Outcome(StrEnum):
@@ -67,16 +71,16 @@ class Event:
     sns_timestamp: datetime
     key: RunKey
     logical_date: datetime
-    dag_run_conf: Any
+    dag_run_conf: Any = field(repr=False)
     collection_id: int | None
     task_id: str | None
     try_number: int | None
     map_index: int | None
-    rikolti_message: Any
+    rikolti_message: Any = field(repr=False)
     dag_level: bool
     error: bool
     outcome: Outcome
-    envelope: Mapping[str, Any]
+    envelope: Mapping[str, Any] = field(repr=False)
 
 
 def parse_event(notification: Notification) -> Event:
@@ -96,8 +100,8 @@ def parse_event(notification: Notification) -> Event:
         sns_timestamp=notification.published_at,
         key=RunKey(
             host=_read_host(content),
-            dag_id=read_string(content, "dag_id", MAX_ID),
-            dag_run_id=read_string(content, "dag_run_id", MAX_ID),
+            dag_id=read_string(content, "dag_id", limits.MAX_ID),
+            dag_run_id=read_string(content, "dag_run_id", limits.MAX_ID),
         ),
         logical_date=read_date(content, "logical_date"),
         dag_run_conf=dag_run_conf,
@@ -128,7 +132,7 @@ def _decode_text(text: str) -> Any:
         return read_json(text)
     except MalformedMessage:
         pass
-    if len(text) > MAX_REPR:
+    if len(text) > limits.MAX_REPR or not _PYTHON_DATA.fullmatch(text):
         return text
     try:
         return read_json(json.dumps(ast.literal_eval(text)))
@@ -140,8 +144,8 @@ def find_collection_id(conf: Any) -> int | None:
     """Return the id of the collection that a conf names, or None."""
     value = conf.get("collection_id") if isinstance(conf, dict) else None
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-        value = int(value) if len(value.strip()) < len(str(MAX_INTEGER)) + 1 else None
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_INTEGER:
+        value = int(value) if len(value.strip()) < len(str(limits.MAX_INTEGER)) + 1 else None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= limits.MAX_INTEGER:
         return value
     return None
 
@@ -179,7 +183,7 @@ def is_web_address(host: str) -> bool:
 def _check_version(version: Any) -> None:
     # A message without one comes from an old publisher.
     if version is not None and (isinstance(version, bool) or version not in _VERSIONS):
-        raise MalformedMessage(Malformed.UNKNOWN_VERSION, f"version {str(version)[:40]!r}, not 1.0")
+        raise MalformedMessage(Malformed.UNKNOWN_VERSION, f"version {excerpt(version)}, not 1.0")
 
 
 def _decode_message(message: Any) -> Any:
@@ -210,7 +214,7 @@ def _decide_outcome(message: Any, *, dag_level: bool, error: bool) -> Outcome:
 def _read_host(content: Mapping[str, Any]) -> str:
     if content.get("host") is None or content["host"] == "":
         return ""
-    host = read_string(content, "host", MAX_HOST)
+    host = read_string(content, "host", limits.MAX_HOST)
     if not host.isascii():
         raise MalformedMessage(Malformed.BAD_STRING, "host has characters that no address has")
     return host.strip().rstrip("/")
@@ -219,7 +223,7 @@ def _read_host(content: Mapping[str, Any]) -> str:
 def _read_task_id(content: Mapping[str, Any]) -> str | None:
     if content.get("task_id") is None or content["task_id"] == "":
         return None
-    return read_string(content, "task_id", MAX_ID)
+    return read_string(content, "task_id", limits.MAX_ID)
 
 
 def _read_integer(content: Mapping[str, Any], key: str) -> int | None:
@@ -228,6 +232,6 @@ def _read_integer(content: Mapping[str, Any], key: str) -> int | None:
         return None
     if not isinstance(value, int) or isinstance(value, bool):
         raise MalformedMessage(Malformed.WRONG_TYPE, f"{key} is a {json_type(value)}, not an integer")
-    if abs(value) > MAX_INTEGER:
+    if abs(value) > limits.MAX_INTEGER:
         raise MalformedMessage(Malformed.WRONG_TYPE, f"{key} is out of range: {value}")
     return value

@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from harvest import limits
 from harvest.airflow import RunKey, parse_event
 from harvest.sns import SqsMessage, parse_notification
-
-#: SQS takes 1 MiB a message. Bodies are JSON in JSON: they grow by up to a half when quoted again,
-#: and shrink by far more when compressed, but for text that was made not to.
-MAX_BATCH_BYTES = 256 * 1024
-#: One transaction stores a batch. Beyond some hundred rows a larger one gains nothing.
-MAX_BATCH_MESSAGES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +53,8 @@ def _split(messages: Sequence[SqsMessage]) -> Iterator[Sequence[SqsMessage]]:
     size = 0
     for message in messages:
         bytes_more = len(message.body.encode(errors="surrogatepass"))
-        if batch and (size + bytes_more > MAX_BATCH_BYTES or len(batch) == MAX_BATCH_MESSAGES):
+        too_large = size + bytes_more > limits.MAX_BATCH_BYTES
+        if batch and (too_large or len(batch) == limits.MAX_BATCH_MESSAGES):
             yield batch
             batch, size = [], 0
         batch.append(message)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
+
+from harvest import limits
 
 
 class Malformed(StrEnum):
@@ -47,3 +50,9 @@ class MalformedMessage(Exception):
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
+
+
+def excerpt(value: Any) -> str:
+    """Return a value from outside, or its beginning, in quotes, as a reason may repeat it."""
+    quoted = repr(str(value)[: limits.MAX_QUOTED])  # an escape may have ten characters
+    return quoted if len(quoted) <= limits.MAX_QUOTED + 2 else quoted[: limits.MAX_QUOTED] + "…"

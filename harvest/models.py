@@ -15,9 +15,9 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from harvest import airflow, strictjson
+from harvest import airflow, limits, strictjson
 from harvest.errors import Malformed
-from harvest.sns import MAX_MESSAGE_ID, SqsMessage
+from harvest.sns import SqsMessage
 from harvest.status import StaleAfter
 
 
@@ -43,10 +43,10 @@ class HarvestTrigger(models.Model):
     """A person's request to Airflow to start a run, and what Airflow answered."""
 
     collection = models.ForeignKey(Collection, on_delete=models.CASCADE, related_name="harvest_triggers")
-    dag_id = models.CharField(_("DAG"), max_length=airflow.MAX_ID)
-    dag_run_id = models.CharField(_("DAG run"), max_length=airflow.MAX_ID)
+    dag_id = models.CharField(_("DAG"), max_length=limits.MAX_ID)
+    dag_run_id = models.CharField(_("DAG run"), max_length=limits.MAX_ID)
     logical_date = models.DateTimeField()
-    hostname = models.CharField(max_length=airflow.MAX_HOST, blank=True)
+    hostname = models.CharField(max_length=limits.MAX_HOST, blank=True)
     stdout = models.TextField(blank=True)
     stderr = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -132,12 +132,12 @@ class HarvestRun(models.Model):
         blank=True,
         related_name="harvest_runs",
     )
-    dag_id = models.CharField(_("DAG"), max_length=airflow.MAX_ID)
-    dag_run_id = models.CharField(_("DAG run"), max_length=airflow.MAX_ID)
+    dag_id = models.CharField(_("DAG"), max_length=limits.MAX_ID)
+    dag_run_id = models.CharField(_("DAG run"), max_length=limits.MAX_ID)
     logical_date = models.DateTimeField()
     dag_run_conf = models.JSONField(default=dict, blank=True, encoder=DjangoJSONEncoder)
     host = models.CharField(
-        max_length=airflow.MAX_HOST,
+        max_length=limits.MAX_HOST,
         blank=True,
         default="",
         help_text=_("Airflow's address; empty while no event has named it."),
@@ -218,7 +218,7 @@ class HarvestEvent(models.Model):
     """One event of a run, stored once however often it was delivered."""
 
     message_id = models.CharField(
-        max_length=MAX_MESSAGE_ID,
+        max_length=limits.MAX_MESSAGE_ID,
         unique=True,
         help_text=_("The publication's id, the same in each of its copies."),
     )
@@ -229,7 +229,7 @@ class HarvestEvent(models.Model):
     sns_timestamp = models.DateTimeField(_("published"))
     task_id = models.CharField(  # noqa: DJ001 - null where there is no task
         _("task"),
-        max_length=airflow.MAX_ID,
+        max_length=limits.MAX_ID,
         null=True,
         blank=True,
     )
@@ -245,7 +245,7 @@ class HarvestEvent(models.Model):
         choices=HarvestRun.Status.choices,
         help_text=_("The run's status, were this its newest event."),
     )
-    host = models.CharField(max_length=airflow.MAX_HOST, blank=True, default="")
+    host = models.CharField(max_length=limits.MAX_HOST, blank=True, default="")
     logical_date = models.DateTimeField()
     dag_run_conf = models.JSONField(default=dict, blank=True)
     sqs_message = models.JSONField(default=dict, blank=True)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from harvest import limits
+
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
@@ -81,7 +83,7 @@ class Provisioner:
             "MessageRetentionPeriod": str(4 * _DAY),
             # The longest that SQS allows. Queues made before 2025 have a quarter of it, and a message
             # of SNS's 256 KiB grows on its way through the task queue.
-            "MaximumMessageSize": str(1024 * 1024),
+            "MaximumMessageSize": str(limits.MAX_BODY),
         }
         return (
             # Publishing takes seconds. Rikolti's messages are never to blame when it fails, so they

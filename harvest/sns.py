@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from harvest.errors import Malformed, MalformedMessage
+from harvest import limits
+from harvest.errors import Malformed, MalformedMessage, excerpt
 from harvest.strictjson import REPLACEMENT, mend, read_json, read_json_as_written
-
-#: SNS and SQS give UUIDs of 36 characters. What is stored and indexed has this much room.
-MAX_MESSAGE_ID = 100
 
 _SUBSCRIPTION_TYPES = ("SubscriptionConfirmation", "UnsubscribeConfirmation")
 
@@ -36,12 +34,13 @@ _KEPT = (
 class SqsMessage:
     """One message as ``ReceiveMessage`` returned it.
 
-    ``sent_at`` is when SQS got it, an aware datetime in UTC.
+    ``sent_at`` is when SQS got it, an aware datetime in UTC. The repr, which may end in a log, has
+    no body here and in what is read from it: a conf may hold a secret.
     """
 
     message_id: str
-    body: str
-    receipt_handle: str
+    body: str = field(repr=False)
+    receipt_handle: str = field(repr=False)
     md5_of_body: str
     sent_at: datetime
 
@@ -95,8 +94,8 @@ class Notification:
 
     message_id: str
     published_at: datetime
-    content: Mapping[str, Any]
-    envelope: Mapping[str, Any] = field(default_factory=dict)
+    content: Mapping[str, Any] = field(repr=False)
+    envelope: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 #: Takes a message and the object in its body, with every character as it was written. Raises
@@ -124,13 +123,15 @@ def parse_notification(message: SqsMessage, verify: Verify | None = None) -> Not
     if body["Type"] in _SUBSCRIPTION_TYPES:
         raise MalformedMessage(
             Malformed.SUBSCRIPTION,
-            f"{body['Type']} for {body['TopicArn']}: confirm it by hand if you expect it",
+            f"{body['Type']} for {excerpt(body['TopicArn'])}: confirm it by hand if you expect it",
         )
     if body["Type"] != "Notification":
-        raise MalformedMessage(Malformed.WRONG_TYPE, f"Type is {body['Type']!r}, not Notification")
+        raise MalformedMessage(
+            Malformed.WRONG_TYPE, f"Type is {excerpt(body['Type'])}, not Notification"
+        )
 
     return Notification(
-        message_id=read_string(body, "MessageId", MAX_MESSAGE_ID),
+        message_id=read_string(body, "MessageId", limits.MAX_MESSAGE_ID),
         published_at=read_date(body, "Timestamp"),
         content=_as_object(read_json(read_text(body, "Message")), "the Message"),
         envelope={key: body[key] for key in _KEPT if key in body},
@@ -143,9 +144,8 @@ def publication_id(message: SqsMessage) -> str:
         body = read_json(message.body)
     except MalformedMessage:
         return message.message_id
-    if isinstance(body, dict) and is_enveloped(body) and isinstance(body.get("MessageId"), str):
-        return str(body["MessageId"])
-    return message.message_id
+    own = body.get("MessageId") if isinstance(body, dict) and is_enveloped(body) else None
+    return own if own and isinstance(own, str) else message.message_id
 
 
 def read_text(content: Mapping[str, Any], key: str) -> str:
@@ -176,10 +176,10 @@ def read_date(content: Mapping[str, Any], key: str) -> datetime:
     try:
         date = datetime.fromisoformat(text)
         if date.tzinfo is None:
-            raise MalformedMessage(Malformed.BAD_DATE, f"{key} has no offset: {text[:40]!r}")
+            raise MalformedMessage(Malformed.BAD_DATE, f"{key} has no offset: {excerpt(text)}")
         return date.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise MalformedMessage(Malformed.BAD_DATE, f"{key} is no date: {text[:40]!r}") from None
+        raise MalformedMessage(Malformed.BAD_DATE, f"{key} is no date: {excerpt(text)}") from None
 
 
 def is_enveloped(body: Mapping[str, Any]) -> bool:

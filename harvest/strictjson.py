@@ -1,26 +1,19 @@
 """Reading JSON that a stranger wrote, so that the result can be stored anywhere.
 
-The bounds stand here, each with its reason. What passes them is plain data: every number is finite,
-every string is valid Unicode without NUL (PostgreSQL stores neither in JSON), nothing nests so deep
-that a later reader runs out of stack.
+What comes out is plain data within :mod:`harvest.limits`: every number is finite, every string is valid
+Unicode without NUL (PostgreSQL stores neither in JSON), nothing nests so deep that a later reader runs
+out of stack.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from harvest import limits
 from harvest.errors import Malformed, MalformedMessage
-
-#: Rikolti's deepest message (the registry record of a collection) nests 6 levels. Python's own
-#: reader gives up near 1,000 and other readers of the same data may sooner.
-MAX_DEPTH = 64
-
-#: Digits of an integer, a 64-bit number having 19. More has no use, and reading n digits takes n² steps.
-MAX_DIGITS = 40
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -50,7 +43,7 @@ def read_json_as_written(text: str, *, unique_keys: bool = False) -> Any:
     Raises:
         MalformedMessage: as above.
     """
-    if text.count("[") + text.count("{") > MAX_DEPTH:  # else it can't be deeper, strings or not
+    if text.count("[") + text.count("{") > limits.MAX_DEPTH:  # else it can't be deeper, strings or not
         _check_depth(text)
     try:
         return (_UNIQUE_KEYS if unique_keys else _ANY_KEYS).decode(text)
@@ -85,10 +78,10 @@ def _check_depth(text: str) -> None:
         first = text[token.start()]
         if first in "[{":
             depth += 1
-            if depth > MAX_DEPTH:
+            if depth > limits.MAX_DEPTH:
                 raise MalformedMessage(
                     Malformed.UNREASONABLE,
-                    f"nests deeper than {MAX_DEPTH} levels at character {token.start()}",
+                    f"nests deeper than {limits.MAX_DEPTH} levels at character {token.start()}",
                 )
         elif first in "]}":
             depth -= 1
@@ -102,17 +95,19 @@ def _read_unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_int(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
+    if len(digits) > limits.MAX_DIGITS:
         raise MalformedMessage(
-            Malformed.UNREASONABLE, f"an integer of {len(digits)} digits, over {MAX_DIGITS}"
+            Malformed.UNREASONABLE, f"an integer of {len(digits)} digits, over {limits.MAX_DIGITS}"
         )
     return int(digits)
 
 
 def _read_float(text: str) -> float:
     number = float(text)
-    if not math.isfinite(number):
-        raise MalformedMessage(Malformed.UNREASONABLE, f"the number {text[:40]} is out of range")
+    if number and not limits.MIN_FLOAT <= abs(number) < limits.MAX_FLOAT:
+        raise MalformedMessage(
+            Malformed.UNREASONABLE, f"the number {text[: limits.MAX_QUOTED]} is out of range"
+        )
     return number
 
 

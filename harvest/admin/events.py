@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
+from django.db.models import QuerySet, TextField
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast, Left, Right
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from harvest import limits
 from harvest.admin import parts
 from harvest.airflow import log_page
 from harvest.models import HarvestEvent
@@ -45,6 +49,15 @@ class HarvestEventAdmin(parts.ReadOnlyAdmin[HarvestEvent]):
         ),
     )
 
+    def of_list(self, queryset: QuerySet[HarvestEvent]) -> QuerySet[HarvestEvent]:
+        exception = KeyTextTransform("exception", "rikolti_message")
+        return queryset.annotate(
+            exception=Right(exception, limits.MAX_FETCHED),
+            beginning=Left(Cast("rikolti_message", TextField()), limits.MAX_FETCHED),
+        ).defer(
+            "rikolti_message", "dag_run_conf", "sqs_message", "sns_message", "harvest_run__dag_run_conf"
+        )
+
     def get_readonly_fields(self, request: HttpRequest, obj: HarvestEvent | None = None) -> list[str]:
         return flatten_fieldsets(self.fieldsets)
 
@@ -58,10 +71,8 @@ class HarvestEventAdmin(parts.ReadOnlyAdmin[HarvestEvent]):
 
     @admin.display(description=_("message"))
     def summary(self, event: HarvestEvent) -> str:
-        message = event.rikolti_message
-        if isinstance(message, dict) and isinstance(message.get("exception"), str):
-            return parts.one_line(message["exception"])
-        return parts.one_line(str(message))
+        exception, beginning = getattr(event, "exception", None), getattr(event, "beginning", None)
+        return parts.one_line(exception or parts.readable(beginning or "null"))
 
     @admin.display(description=_("run"))
     def run(self, event: HarvestEvent) -> SafeString | str:

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import django_stubs_ext
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+
+from harvest import limits
+from harvest.strictjson import mend
 
 if TYPE_CHECKING:
     from harvest.models import HarvestRun
@@ -24,9 +29,6 @@ M = TypeVar("M", bound=models.Model)
 #: What stands where there is nothing, as in the rest of the admin.
 EMPTY = "-"
 
-#: What a list shows of a long text.
-LINE_LENGTH = 120
-
 #: Word and shape beside the colour: a status must be seen without it.
 STATUS_LOOKS = {
     "running": ("▶", "#1b5e9b"),
@@ -36,11 +38,50 @@ STATUS_LOOKS = {
 STALE_LOOK = ("⚠", "#8a5a00")
 
 
+class List(ChangeList):
+    """A list that asks the database for no more than it shows."""
+
+    model_admin: ReadOnlyAdmin[Any]
+
+    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> models.QuerySet[Any]:
+        return self.model_admin.of_list(super().get_queryset(request, *args, **kwargs))
+
+
 class ReadOnlyAdmin(admin.ModelAdmin[M]):
-    """Pages to look at: nothing is added, changed or deleted by hand."""
+    """Pages to look at: nothing is added, changed or deleted by hand.
+
+    Whatever is in a row, its pages are of bounded size. What they cut is in a file to download.
+    """
 
     show_full_result_count = False  # It counts the whole table, on every page.
     list_per_page = 50
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return List
+
+    def of_list(self, queryset: models.QuerySet[M]) -> models.QuerySet[M]:
+        """Return the rows as the list needs them: without columns that a message may fill."""
+        return queryset
+
+    def get_urls(self) -> list[URLPattern]:
+        return [
+            path("<path:object_id>/whole/", self.admin_site.admin_view(self.whole)),
+            *super().get_urls(),
+        ]
+
+    def whole(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Answer with all columns of a row, as a file of JSON."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404
+        columns = [field.attname for field in row._meta.concrete_fields]
+        name = f"{row._meta.model_name}-{row.pk}.json"
+        return JsonResponse(
+            {column: getattr(row, column) for column in columns},
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -83,14 +124,46 @@ def page_link(target: models.Model | None) -> SafeString | str:
 
 
 def pretty_json(data: Any) -> SafeString:
-    """Return data as indented JSON."""
-    return preformatted(json.dumps(data, indent=2, ensure_ascii=False))
+    """Return data as indented JSON, or its beginning."""
+    shown = ""
+    # Piece by piece: indented, nested data is many times as long as it is when stored.
+    for piece in json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(data):
+        shown += piece
+        if len(shown) > limits.MAX_SHOWN:
+            notice = _("Only the beginning is shown.")
+            return format_html("{}{}", _pre(shown[: limits.MAX_SHOWN]), _link_to_whole(notice))
+    return _pre(shown)
 
 
 def preformatted(text: str) -> SafeString:
+    """Return a text as it is, or beginning and end of a long one."""
+    half = limits.MAX_SHOWN // 2
+    if len(text) <= 2 * half:
+        return _pre(text)
+    notice = _("%d characters are left out.") % (len(text) - 2 * half)
+    return format_html("{}{}{}", _pre(text[:half]), _link_to_whole(notice), _pre(text[-half:]))
+
+
+def _pre(text: str) -> SafeString:
     return format_html(
-        '<pre style="white-space: pre-wrap; overflow-wrap: anywhere; margin: 0">{}</pre>', text
+        '<pre style="white-space: pre-wrap; overflow-wrap: anywhere; margin: 0">{}</pre>',
+        mend(text),  # an unpaired surrogate can't be sent, and a rejected body may hold one
     )
+
+
+def _link_to_whole(notice: str) -> SafeString:
+    return format_html('<p>{} <a href="../whole/">{}</a></p>', notice, _("Download the whole"))
+
+
+def readable(text: str) -> str:
+    """Return JSON as the database has it, with its characters in place of their escapes.
+
+    What is cut is no JSON any more, and stays as it is.
+    """
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False)
+    except ValueError:
+        return text
 
 
 def one_line(text: str) -> str:
@@ -99,4 +172,4 @@ def one_line(text: str) -> str:
     The last line of a traceback is what went wrong.
     """
     line = text.strip().rpartition("\n")[2].strip()
-    return line if len(line) <= LINE_LENGTH else line[: LINE_LENGTH - 1] + "…"
+    return line if len(line) <= limits.MAX_LINE else line[: limits.MAX_LINE - 1] + "…"

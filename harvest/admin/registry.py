@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -12,7 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from harvest.admin import parts
-from harvest.models import Collection, HarvestTrigger
+from harvest.models import Collection, HarvestRun, HarvestTrigger
 
 
 @admin.register(Collection)
@@ -50,7 +50,11 @@ class HarvestTriggerAdmin(parts.ReadOnlyAdmin[HarvestTrigger]):
     readonly_fields = ("run",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[HarvestTrigger]:
-        return super().get_queryset(request).prefetch_related("harvest_runs")
+        runs = Prefetch("harvest_runs", HarvestRun.objects.defer("dag_run_conf"))
+        return super().get_queryset(request).prefetch_related(runs)
+
+    def of_list(self, queryset: QuerySet[HarvestTrigger]) -> QuerySet[HarvestTrigger]:
+        return queryset.defer("stdout", "stderr")
 
     @admin.display(description=_("run"))
     def run(self, trigger: HarvestTrigger) -> SafeString | str:

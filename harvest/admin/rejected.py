@@ -10,12 +10,13 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import QuerySet
+from django.db.models.functions import Left, Right
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from harvest import recording
+from harvest import limits, recording
 from harvest.admin import parts
 from harvest.models import RejectedMessage
 
@@ -114,12 +115,18 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
             )
             self.message_user(request, text % waiting, messages.ERROR)
 
+    def of_list(self, queryset: QuerySet[RejectedMessage]) -> QuerySet[RejectedMessage]:
+        return queryset.annotate(
+            last_of_error=Right("error", limits.MAX_FETCHED),
+            beginning=Left("body", 2 * limits.MAX_LINE),
+        ).defer("error", "body", "sqs_message")
+
     def get_readonly_fields(self, request: HttpRequest, obj: RejectedMessage | None = None) -> list[str]:
         return flatten_fieldsets(self.fieldsets)
 
     @admin.display(description=_("what exactly"))
     def what(self, message: RejectedMessage) -> str:
-        return parts.one_line(message.error)
+        return parts.one_line(getattr(message, "last_of_error", ""))
 
     @admin.display(description=_("what exactly"))
     def error_text(self, message: RejectedMessage) -> SafeString:
@@ -142,14 +149,14 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
 
     @admin.display(description=_("the body begins"))
     def start(self, message: RejectedMessage) -> str:
-        return parts.one_line(message.body[: 2 * parts.LINE_LENGTH].replace("\n", " "))
+        return parts.one_line(getattr(message, "beginning", "").replace("\n", " "))
 
     @admin.display(description=_("body, pretty"))
     def pretty_body(self, message: RejectedMessage) -> SafeString | str:
         try:
             return parts.pretty_json(json.loads(message.whole_body))
         except (ValueError, RecursionError):
-            return gettext("(not JSON)")
+            return gettext("(not JSON, or nested too deep)")
 
     @admin.display(description=_("body, raw"))
     def raw_body(self, message: RejectedMessage) -> SafeString:

@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Right
 from django.forms import ModelForm, TypedChoiceField
 from django.http import HttpRequest
 from django.urls import reverse
@@ -17,7 +18,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from harvest import recording
+from harvest import limits, recording
 from harvest.admin import parts
 from harvest.airflow import run_page
 from harvest.models import HarvestEvent, HarvestRun
@@ -36,6 +37,18 @@ class StaleFilter(admin.SimpleListFilter):
         return queryset.filter(stale_since__isnull=self.value() == "no")
 
 
+class DagFilter(admin.SimpleListFilter):
+    title = _("DAG")
+    parameter_name = "dag_id"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        dag_ids = HarvestRun.objects.order_by("dag_id").values_list("dag_id", flat=True).distinct()
+        return [(dag_id, dag_id) for dag_id in dag_ids[: limits.MAX_CHOICES]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[HarvestRun]) -> QuerySet[HarvestRun]:
+        return queryset if self.value() is None else queryset.filter(dag_id=self.value())
+
+
 @admin.register(HarvestRun)
 class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
     """Runs as the pipeline knows them. A person changes nothing but the status, by a decision."""
@@ -51,7 +64,7 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
         "airflow",
     )
     list_display_links = ("status_word",)
-    list_filter = ("status", StaleFilter, "dag_id", "status_source", "last_event_at")
+    list_filter = ("status", StaleFilter, DagFilter, "status_source", "last_event_at")
     list_select_related = ("collection",)
     search_fields = ("dag_run_id", "collection__name", "=conf_collection_id")
     search_help_text = _("DAG run id, collection name or collection id")
@@ -91,8 +104,9 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[HarvestRun]:
         newest_error = HarvestEvent.objects.filter(harvest_run=OuterRef("pk"), error=True)
-        exception = KeyTextTransform("exception", "rikolti_message")
-        reason = KeyTextTransform("reason", "rikolti_message")
+        # Their ends, as text: a stranger's may be of any type and length.
+        exception = Right(KeyTextTransform("exception", "rikolti_message"), limits.MAX_FETCHED)
+        reason = Right(KeyTextTransform("reason", "rikolti_message"), limits.MAX_FETCHED)
         return (
             super()
             .get_queryset(request)
@@ -105,6 +119,9 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
                 reason=Subquery(newest_error.order_by("-sns_timestamp").values_list(reason)[:1]),
             )
         )
+
+    def of_list(self, queryset: QuerySet[HarvestRun]) -> QuerySet[HarvestRun]:
+        return queryset.defer("dag_run_conf")
 
     # --- a person's decision ---
 

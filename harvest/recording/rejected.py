@@ -38,8 +38,5 @@ def reject(message: SqsMessage, reason: RejectedMessage.Reason, error: str) -> N
             RejectedMessage.objects.filter(pk=row.pk).update(
                 **outcome, times_seen=F("times_seen") + 1, last_seen_at=now, replayed_at=None
             )
-    logger.warning("rejected message %s: %s: %s", message.message_id, reason, _last_line(error))
-
-
-def _last_line(error: str) -> str:
-    return error.strip().rpartition("\n")[2][:200]
+    # No more: what exactly is wrong may quote the message, and is read in the admin.
+    logger.warning("rejected message %s: %s", message.message_id, reason)

@@ -10,7 +10,7 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection, transaction
 from hypothesis import given, settings
 
-from harvest import airflow, recording
+from harvest import airflow, limits, recording
 from harvest.airflow import Event
 from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
 from harvest.recording import Recorded
@@ -159,8 +159,8 @@ def test_record_dates_at_the_ends_of_the_calendar(date: str) -> None:
 
 
 def test_record_longest_identifiers() -> None:
-    host = "https://" + "h" * (airflow.MAX_HOST - 8)
-    longest = "📚" * airflow.MAX_ID
+    host = "https://" + "h" * (limits.MAX_HOST - 8)
+    longest = "📚" * limits.MAX_ID
 
     result = record(message(host=host, dag_id=longest, dag_run_id=longest, task_id=longest))
 

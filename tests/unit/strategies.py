@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from harvest.limits import MAX_FLOAT, MIN_FLOAT
 from tests.factories import airflow_event, sns_body
 
 #: Any character that a Python str can hold, NUL and unpaired surrogates among them.
@@ -16,14 +17,18 @@ any_text = st.text(st.characters(exclude_categories=()), max_size=30)
 #: Text that every database stores as it is.
 storable_text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
 
+reasonable_floats = st.floats(-MAX_FLOAT / 2, MAX_FLOAT / 2).filter(
+    lambda number: number == 0 or abs(number) >= MIN_FLOAT
+)
+
 
 def json_data(text: st.SearchStrategy[str], *, allow_nan: bool = False) -> st.SearchStrategy[Any]:
-    """Draw JSON data whose strings are drawn from ``text``."""
+    """Draw JSON data whose strings are drawn from ``text``: all floats, or those that may be stored."""
     leaves = (
         st.none()
         | st.booleans()
         | st.integers(-(10**38), 10**38)
-        | st.floats(allow_nan=allow_nan, allow_infinity=allow_nan)
+        | (st.floats() if allow_nan else reasonable_floats)
         | text
     )
     return st.recursive(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harvest.airflow import (
-    MAX_HOST,
-    MAX_ID,
-    MAX_INTEGER,
-    MAX_REPR,
     Event,
     Outcome,
     RunKey,
@@ -25,6 +23,7 @@ from harvest.airflow import (
     run_page,
 )
 from harvest.errors import Malformed, MalformedMessage
+from harvest.limits import MAX_HOST, MAX_ID, MAX_INTEGER, MAX_REPR
 from harvest.sns import SqsMessage, parse_notification
 from harvest.strictjson import is_storable
 from tests.factories import (
@@ -286,6 +285,16 @@ def test_dag_run_conf_of_another_type_is_kept(conf: object) -> None:
 
     assert received.dag_run_conf == conf
     assert received.collection_id is None
+
+
+@pytest.mark.parametrize(
+    "text", ["1if 1else 2", "0x1for x in y", "'\\d'", "(1).a", "r'x'", "f(1)", "1 is 2", "[1_000]"]
+)
+def test_decode_conf_keeps_text_that_python_would_warn_of(text: str) -> None:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert decode_conf(text) == text
+    assert warned == []
 
 
 @given(json_data(storable_text).filter(lambda conf: conf is not None and not isinstance(conf, str)))
@@ -699,3 +708,19 @@ def test_parse_event_of_a_mapped_page() -> None:
 
     assert received.outcome is Outcome.RUNNING
     assert received.rikolti_message[0]["num_mapped_records"] == 4
+
+
+@pytest.mark.parametrize(
+    "item", ["[]", "{}", '{"":0}', "[" * 60 + "]" * 60], ids=["list", "object", "key", "nest"]
+)
+def test_memory_for_a_message_is_at_most_a_hundred_times_its_size(item: str) -> None:
+    many = "[" + ",".join([item] * (100_000 // len(item))) + "]"
+    large = message(rikolti_message=json.loads(many))
+    tracemalloc.start()
+    try:
+        parse_event(parse_notification(large))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak <= 100 * len(large.body)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from harvest import batching
 from harvest.airflow import RunKey
-from harvest.batching import MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, find_run_key, group_by_run
+from harvest.batching import find_run_key, group_by_run
+from harvest.limits import MAX_BATCH_BYTES, MAX_BATCH_MESSAGES
 from harvest.sns import SqsMessage
 from tests.factories import HOST, airflow_event, message, sns_body, sqs_message
 from tests.unit.strategies import bodies

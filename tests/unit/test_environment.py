@@ -14,8 +14,10 @@ from avram.environment import (
     ROOT,
     heed_aws_region,
     load_local_parts,
+    parse_database_url,
     parse_duration,
     parse_stale_after,
+    read_secret_url,
 )
 
 HOUR = timedelta(hours=1)
@@ -219,3 +221,65 @@ def test_heed_aws_region(environ: dict[str, str], given: dict[str, str], default
     heed_aws_region()
 
     assert environ.get("AWS_DEFAULT_REGION") == default
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "redis://:s3cr%2Ft@broker:6379/0",
+        "sqlite:////var/lib/avram.sqlite3",
+        "postgresql:///name?host=/var/run/postgresql",
+        "postgresql://user:p%23@db.example.org:5432/name?sslmode=require",
+    ],
+)
+def test_read_secret_url(environ: dict[str, str], url: str) -> None:
+    environ["THE_URL"] = url
+
+    assert read_secret_url("THE_URL") == url
+
+
+def test_read_secret_url_that_is_not_set(environ: dict[str, str]) -> None:
+    assert read_secret_url("THE_URL", "sqlite:///file") == "sqlite:///file"
+
+
+#: Each is what a person may well write, and all that a library says of it tells of the password.
+MISTAKEN_URLS = [
+    "postgresql://user:s3cr3t/pass@host/name",
+    "postgresql://user:s3cr3t?pass@host/name",
+    "postgresql://user:s3cr3t#pass@host/name",
+    "postgresql://[user:s3cr3t@host/name",
+    "postgresql://user:pass@host:s3cr3t/name",
+    "s3cr3t",
+]
+
+
+@pytest.mark.parametrize("url", MISTAKEN_URLS)
+def test_read_secret_url_says_nothing_of_a_mistaken_one(environ: dict[str, str], url: str) -> None:
+    environ["THE_URL"] = url
+
+    with pytest.raises(ImproperlyConfigured, match="THE_URL is not a URL such as") as caught:
+        read_secret_url("THE_URL")
+
+    assert "s3cr3t" not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://user:s3cr3t@host/name", "sqlite://user:s3cr3t@host/name", "s3cr3t://host/name"]
+)
+def test_parse_database_url_of_no_known_database(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="DATABASE_URL") as caught:
+        parse_database_url(url)
+
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "MONITOR_BROKER_URL"])
+@pytest.mark.parametrize("url", MISTAKEN_URLS)
+def test_settings_say_nothing_of_a_mistaken_url(name: str, url: str) -> None:
+    result = read_settings(**{"SECRET_KEY": "k3y", "DEBUG": "1", name: url})
+
+    assert result.returncode != 0
+    assert name in result.stderr
+    assert "s3cr3t" not in result.stderr + result.stdout

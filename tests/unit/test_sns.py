@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harvest.errors import Malformed, MalformedMessage
-from harvest.sns import MAX_MESSAGE_ID, SqsMessage, parse_notification
+from harvest.limits import MAX_MESSAGE_ID, MAX_QUOTED
+from harvest.sns import SqsMessage, parse_notification, publication_id
 from tests.factories import START, TOPIC_ARN, airflow_event, message, sns_body, sqs_message
 from tests.unit.strategies import any_text, moments
 
@@ -135,7 +136,7 @@ def test_parse_notification_is_the_same_in_every_copy() -> None:
 def test_parse_notification_subscription_is_for_a_person(kind: str) -> None:
     body = sns_body("You have chosen …", Type=kind, Token="2336412f37", SubscribeURL="https://…")
 
-    with pytest.raises(MalformedMessage, match=f"{kind} for {TOPIC_ARN}") as caught:
+    with pytest.raises(MalformedMessage, match=f"{kind} for '{TOPIC_ARN}'") as caught:
         parse_notification(sqs_message(body))
 
     assert caught.value.reason is Malformed.SUBSCRIPTION
@@ -262,3 +263,27 @@ def test_sent_at_of_another_zone_survives_the_task() -> None:
 
 def test_parse_notification_of_a_whole_message() -> None:
     assert parse_notification(message(task_id="map_page")).content["task_id"] == "map_page"
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"Type": "x" * 10_000}, {"Type": ["\n"] * 10_000}, {"Timestamp": "\U000e0001" * 300}],
+    ids=["type", "list", "escapes"],
+)
+def test_parse_notification_reason_quotes_no_more_than_the_beginning(keys: dict[str, Any]) -> None:
+    with pytest.raises(MalformedMessage) as caught:
+        parse_notification(sqs_message(sns_body(airflow_event(), **keys)))
+
+    assert len(caught.value.detail) < 2 * MAX_QUOTED
+    assert "\n" not in caught.value.detail
+
+
+@pytest.mark.parametrize("message_id", ["", 5, None, []])
+def test_publication_id_is_the_one_of_sqs_where_that_of_sns_is_none(message_id: Any) -> None:
+    sent = sqs_message(sns_body(airflow_event(), MessageId=message_id))
+
+    assert publication_id(sent) == sent.message_id
+
+
+def test_publication_id_is_that_of_sns_whatever_the_message_is() -> None:
+    assert publication_id(sqs_message(sns_body("no event", message_id="4f338efd"))) == "4f338efd"

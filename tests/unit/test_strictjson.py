@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 
 from harvest.errors import Malformed, MalformedMessage
-from harvest.strictjson import MAX_DEPTH, MAX_DIGITS, is_storable, mend, read_json
+from harvest.limits import MAX_DEPTH, MAX_DIGITS
+from harvest.strictjson import is_storable, mend, read_json
 from tests.unit.strategies import any_json, any_text, json_data, storable_text
 
 #: A reader that looks at each character more than a few times never ends with this many.
@@ -46,9 +47,18 @@ def test_read_json_constants_of_javascript_are_not_json(constant: str) -> None:
     assert refusal(f'{{"a": {constant}}}') is Malformed.NOT_JSON
 
 
-@pytest.mark.parametrize("number", ["1e400", "-1e400", "1" * 400 + ".0"], ids=["big", "small", "long"])
+@pytest.mark.parametrize(
+    "number",
+    ["1e400", "-1e400", "1" * 400 + ".0", "1e308", "-1e40", "9e-41", "5e-324"],
+    ids=["big", "negative", "long", "finite", "bound", "near-zero", "smallest"],
+)
 def test_read_json_number_out_of_range(number: str) -> None:
     assert refusal(f"[{number}]") is Malformed.UNREASONABLE
+
+
+@pytest.mark.parametrize("number", ["1e39", "-9.9e39", "1e-40", "0.0", "-0.0"])
+def test_read_json_number_at_the_bound(number: str) -> None:
+    assert read_json(number) == float(number)
 
 
 def test_read_json_number_too_small_is_zero() -> None:
@@ -136,7 +146,8 @@ def test_read_json_raises_nothing_else_and_returns_what_can_be_stored(text: str)
         data = read_json(text)
     except MalformedMessage:
         return
-    assert is_storable(json.dumps(data, ensure_ascii=False, allow_nan=False))
+    assert mend(data) == data
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
 
 
 @given(any_text)

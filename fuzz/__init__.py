@@ -1,0 +1,9 @@
+"""The fuzzer: what becomes of a hundred thousand messages that nobody would send (`make fuzz`).
+
+seeds           real messages of every kind, to begin with
+bodies          how one body is made from another: by its structure, or byte by byte
+properties      what must be true of any message, whatever is in it
+parser          the first stage, guided by coverage: atheris over the pure modules
+tables          the second stage: recording.record on a database, and the pages of what it stored
+__main__        both, and a closing line; `python -m fuzz FILE` looks at one body again
+"""

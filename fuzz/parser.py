@@ -1,0 +1,66 @@
+"""The first stage: the pure modules, guided by coverage.
+
+A process of its own, since libFuzzer ends it: at the first input that breaks a promise, takes longer
+than TIMEOUT or more memory than MEMORY. Such an input is left in the folder as a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+from collections import Counter
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["harvest"]):
+    from fuzz import properties
+
+from fuzz import bodies
+
+#: Seconds for one input, which takes a few milliseconds, and MiB for the process.
+TIMEOUT = 10
+MEMORY = 1024
+
+#: Inputs between lines of progress.
+PROGRESS = 10_000
+
+
+def main(folder: Path, inputs: int, seed: int) -> None:
+    """Try so many inputs, from ``folder/corpus`` on. Count them in ``folder/counts.json``."""
+    counts: Counter[str] = Counter()
+    seeds = [file.read_bytes() for file in sorted((folder / "corpus").iterdir())]
+
+    def try_input(data: bytes) -> None:
+        counts[properties.check(properties.sqs_message(bodies.decode(data)))] += 1
+        done = counts.total()
+        if done % PROGRESS == 0:
+            print(f"{done:,} of {inputs:,} inputs …", flush=True)
+        if done == inputs:
+            (folder / "counts.json").write_text(json.dumps(counts))
+            sys.stderr.flush()
+            os._exit(0)  # libFuzzer knows no other way to be told that it is enough
+
+    def mutate(data: bytes, max_size: int, seed: int) -> bytes:
+        rng = random.Random(seed)
+        changed = bodies.mutate(data, seeds, rng, lambda part: atheris.Mutate(part, bodies.MAX_LENGTH))
+        return changed[:max_size]
+
+    options = (
+        f"-seed={seed}",
+        "-mutate_depth=1",  # one mutation at a time: bodies.mutate makes a few
+        f"-timeout={TIMEOUT}",
+        f"-rss_limit_mb={MEMORY}",
+        f"-max_len={bodies.MAX_LENGTH}",
+        f"-dict={folder / 'words'}",
+        f"-artifact_prefix={folder}/",
+        str(folder / "corpus"),
+    )
+    atheris.Setup([sys.argv[0], *options], try_input, custom_mutator=mutate)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,140 @@
+"""What a worker and Flower say: neither their own secrets nor what is in a message."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import pytest
+import redis
+from django.core import serializers
+from django_celery_results.models import TaskResult
+
+from celery_app import app
+from harvest.models import HarvestRun, RejectedMessage
+from harvest.provision import TASKS
+from local.servers import monitoring_broker
+from tests.broker.processes import Processes, database_url, wait_until
+from tests.broker.wire import Wire
+from tests.environment import TEMPORARY, free_port
+from tests.factories import airflow_event, sns_body
+
+#: A word in each secret of the processes, and one in what the messages say.
+SECRET, MARKER = "s3cr3t", "m4rk3r"
+
+#: What a message may say of itself wherever a reason might quote it.
+REFUSED = (
+    f"{MARKER}, and no JSON",
+    f'["{MARKER}"]',
+    sns_body(MARKER, Type="SubscriptionConfirmation", TopicArn=MARKER, Token=MARKER),
+    sns_body(MARKER, Type=MARKER),
+    sns_body(MARKER),
+    sns_body(airflow_event(), Timestamp=MARKER),
+    json.dumps(airflow_event(version=MARKER)),
+    json.dumps(airflow_event(logical_date=MARKER)),
+    json.dumps(airflow_event(dag_run_id=f"{MARKER}\0")),
+    json.dumps(airflow_event(dag_id=MARKER * 100)),
+    json.dumps(airflow_event(try_number=MARKER)),
+    json.dumps(airflow_event(host=f"https://{MARKER}-é")),
+)
+
+
+@pytest.fixture
+def variables() -> Iterator[dict[str, str]]:
+    """An environment in which everything that can hold a secret does, and a monitoring broker."""
+    port = free_port()
+    with monitoring_broker(port, TEMPORARY / "monitor.log"):
+        with redis.Redis(port=port) as client:
+            client.acl_setuser(
+                "avram", True, passwords=f"+{SECRET}", keys="*", channels="*", commands=["+@all"]
+            )
+        yield {
+            "DEBUG": "0",
+            "SECRET_KEY": SECRET * 10,
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_SESSION_TOKEN": SECRET,
+            "MONITOR_BROKER_URL": f"redis://avram:{SECRET}@127.0.0.1:{port}/0",
+            "DATABASE_URL": with_password(database_url()),
+            "RIKOLTI_VERIFY_SIGNATURES": "0",  # what is sent here, nobody has signed
+            "FLOWER_UNAUTHENTICATED_API": "1",
+        }
+
+
+def with_password(url: str) -> str:
+    """Put a password into the URL of a database that asks for none."""
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        return url
+    return parts._replace(netloc=f"{parts.username}:{SECRET}@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
+@contextmanager
+def overheard(url: str) -> Iterator[list[str]]:
+    """Yield all that is published on the monitoring broker meanwhile."""
+    with redis.Redis.from_url(url) as client, client.pubsub() as listener:
+        heard: list[str] = []
+        ended = threading.Event()
+        listener.psubscribe("*")
+
+        def listen() -> None:
+            while not ended.is_set():
+                message = listener.get_message(ignore_subscribe_messages=True, timeout=0.2)
+                if message:
+                    envelope = json.loads(message["data"])
+                    heard.append(base64.b64decode(envelope.pop("body")).decode() + str(envelope))
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            yield heard
+        finally:
+            ended.set()
+            thread.join()
+
+
+def test_nothing_secret_is_said(processes: Processes, wire: Wire, variables: dict[str, str]) -> None:
+    flower_port = free_port()
+    flower = processes.start(
+        "celery", "-A", "celery_app:monitor", "flower",
+        "--address=127.0.0.1", f"--port={flower_port}",
+        **variables,
+    )  # fmt: skip
+    flower.wait_for("Visit me at")
+    content = {"token": MARKER, "error": True, "exception": MARKER}
+
+    with overheard(variables["MONITOR_BROKER_URL"]) as heard:
+        worker = processes.worker(ready=True, **variables)
+        wire.publish(airflow_event(dag_run_conf=content, rikolti_message=content))
+        wire.send(REFUSED)
+        wait_until(lambda: RejectedMessage.objects.count() == len(REFUSED), "all rejected messages")
+        wait_until(HarvestRun.objects.filter(status="failed").exists, "a failed run")
+        # What nobody should put there: no JSON, an unknown task, tasks with the wrong arguments.
+        wire.sqs.send_message(QueueUrl=wire.url(TASKS), MessageBody=f"{MARKER} {{")
+        app.send_task("harvest.unknown", args=[MARKER], argsrepr="(…)")
+        app.send_task("harvest.record_event", args=[[{"Body": MARKER}]], argsrepr="(…)")
+        worker.wait_for("harvest.unknown")
+        wait_until(TaskResult.objects.filter(status="FAILURE").exists, "a failed task")
+        wait_until(lambda: any("task-failed" in event for event in heard), "the failure in Flower")
+        pages = [
+            urlopen(f"http://127.0.0.1:{flower_port}/{page}", timeout=10).read().decode()
+            for page in ("", "broker", "tasks", "api/tasks", "api/workers")
+        ]
+
+    said = {
+        "the worker's log": worker.log,
+        "Flower's log": flower.log,
+        "Flower": "\n".join(pages),
+        "the monitoring broker": "\n".join(heard),
+        "task results": serializers.serialize("json", TaskResult.objects.all()),
+    }
+    assert "record_event" in said["Flower"]
+    assert "record_event" in said["the monitoring broker"]
+    for where, text in said.items():
+        for word in (SECRET, MARKER):
+            assert word not in text, f"{where}: {text[max(0, text.index(word) - 500) :][:1000]}"

@@ -1,0 +1,89 @@
+"""A short run of the fuzzer, and that it would find what is wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avram.environment import ROOT
+from fuzz import properties
+from harvest.batching import group_by_run
+from tests import factories
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_short_run(tmp_path: Path) -> None:
+    result = run(
+        "-m", "fuzz", "--inputs=3000", "--tables=100", "--seed=1",
+        TEST_ENGINE="sqlite", VAR_DIR=str(tmp_path),
+    )  # fmt: skip
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    closing = result.stdout.splitlines()[-1]
+    assert re.match(
+        r"3,000 inputs: \d+ events, [\d,]+ rejected \(.+\), 0 crashes; \d+ branches", closing
+    )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("fault", "kept"), [("raise KeyError('planted')", "crash-*"), ("time.sleep(60)", "timeout-*")]
+)
+def test_planted_fault_is_found_and_kept(tmp_path: Path, fault: str, kept: str) -> None:
+    (tmp_path / "corpus").mkdir()
+    body = factories.sns_body(factories.airflow_event())
+    (tmp_path / "corpus" / "seed").write_text(body)
+    (tmp_path / "words").write_text('"planted"\n')
+    program = f"""
+import time
+from pathlib import Path
+from fuzz import parser, properties
+
+def parse(notification, original=properties.parse_event):
+    if not isinstance(notification.content.get("rikolti_message"), dict):
+        {fault}
+    return original(notification)
+
+properties.parse_event = parse
+parser.TIMEOUT = 1
+parser.main(Path({str(tmp_path)!r}), 5000, 1)
+"""
+
+    result = run("-c", program)
+
+    assert result.returncode != 0
+    [file] = tmp_path.glob(kept)
+    assert file.stat().st_size > 0
+
+
+def test_check_holds_an_event_against_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = factories.message()
+    assert properties.check(message) == properties.EVENT
+    parsed = factories.event(rikolti_message="x")
+    object.__setattr__(parsed, "rikolti_message", "\0")
+    monkeypatch.setattr(properties, "parse_event", lambda notification: parsed)
+
+    with pytest.raises(AssertionError):
+        properties.check(message)
+
+
+def test_check_counts_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(properties, "group_by_run", lambda messages: group_by_run(messages)[:-1])
+
+    with pytest.raises((AssertionError, ValueError)):
+        properties.check(factories.sqs_message("not JSON"))
