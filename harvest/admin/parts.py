@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import django_stubs_ext
 from django.contrib import admin
+from django.core.paginator import Paginator
 from django.db import models
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+
+from harvest.admin.longlists import LongListPaginator, page_asked_for
 
 if TYPE_CHECKING:
     from harvest.models import HarvestRun
@@ -41,6 +44,11 @@ class ReadOnlyAdmin(admin.ModelAdmin[M]):
 
     show_full_result_count = False  # It counts the whole table, on every page.
     list_per_page = 50
+
+    def get_paginator(
+        self, request: HttpRequest, queryset: models.QuerySet[M], per_page: int, *args: Any
+    ) -> Paginator[M]:
+        return LongListPaginator(queryset, per_page, *args, asked_for=page_asked_for(request))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

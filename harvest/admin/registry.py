@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from harvest.admin import parts
+from harvest.admin.longlists import ValuesFilter
 from harvest.models import Collection, HarvestTrigger
 
 
@@ -22,6 +23,7 @@ class CollectionAdmin(admin.ModelAdmin[Collection]):
     list_filter = ("harvest_type", "mapper_type")
     search_fields = ("=id", "name", "slug")
     search_help_text = _("collection id, name or slug")
+    list_per_page = 50
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Collection | None = None
@@ -44,7 +46,7 @@ class CollectionAdmin(admin.ModelAdmin[Collection]):
 @admin.register(HarvestTrigger)
 class HarvestTriggerAdmin(parts.ReadOnlyAdmin[HarvestTrigger]):
     list_display = ("logical_date", "collection", "dag_id", "dag_run_id", "hostname", "run")
-    list_filter = ("dag_id", "logical_date")
+    list_filter = (("dag_id", ValuesFilter), "logical_date")
     list_select_related = ("collection",)
     search_fields = ("dag_run_id", "collection__name", "=collection__id")
     readonly_fields = ("run",)

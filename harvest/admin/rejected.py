@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from harvest import recording
 from harvest.admin import parts
+from harvest.admin.longlists import newest
 from harvest.models import RejectedMessage
 
 
@@ -38,7 +39,7 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
     list_display = ("last_seen_at", "reason", "what", "times_seen", "start", "replayed_at")
     list_filter = (WaitingFilter, "reason")
     search_fields = ("body", "error")
-    search_help_text = _("text of the body or of the error")
+    search_help_text = _("text of the body or of the error, in the newest 1,000 messages")
     actions = ("replay",)
     fieldsets = (
         (None, {"fields": ("reason", "error_text", "replayed_at")}),
@@ -48,6 +49,11 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
             {"fields": ("times_seen", "first_seen_at", "last_seen_at", "sent_at", "sqs")},
         ),
     )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[RejectedMessage], search_term: str
+    ) -> tuple[QuerySet[RejectedMessage], bool]:
+        return super().get_search_results(request, newest(queryset), search_term)
 
     def has_delete_permission(self, request: HttpRequest, obj: RejectedMessage | None = None) -> bool:
         """A person who has seen to a message may let it go."""
