@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import psycopg
 
+#: The registry's own, which don't grow with their harvests.
+COLLECTIONS = 5_000
+
 EVENTS_A_RUN = 20
 RUNS_A_COLLECTION = 10
 EVENTS_A_REJECTED = 100
@@ -47,7 +50,7 @@ _STATEMENTS = (
         at, at + interval '1 hour', CASE WHEN kind = 0 THEN at + interval '7 hours' END
     FROM (
         SELECT n, now() - interval '2 years' * ({runs} - n) / {runs} AS at, chance(n, 5) AS kind,
-            chance(-n, 5) = 0 AS by_hand, 1 + n % {collections} AS collection
+            chance(-n, 5) = 0 AS by_hand, 1 + n % {harvested} AS collection
         FROM generate_series(1, {runs}) n
     ) AS numbered;
     """,
@@ -137,7 +140,8 @@ def write(connection: psycopg.Connection[tuple[object, ...]], events: int) -> No
                 events=events,
                 steps=EVENTS_A_RUN,
                 runs=runs,
-                collections=runs // RUNS_A_COLLECTION,
+                collections=COLLECTIONS,
+                harvested=runs // RUNS_A_COLLECTION,
                 rejected=events // EVENTS_A_REJECTED,
                 results=runs * RESULTS_A_RUN,
                 long_run=long_run(events),

@@ -13,6 +13,7 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Upper
 from django.utils.translation import gettext_lazy as _
 
 from harvest import airflow, strictjson
@@ -34,6 +35,11 @@ class Collection(models.Model):
 
     class Meta:
         ordering = ("name",)
+        indexes = (
+            # Less for finding than for PostgreSQL's statistics: without them it takes a search for part
+            # of a name to find next to nothing, and plans accordingly.
+            models.Index(Upper("name"), name="collection_name"),
+        )
 
     def __str__(self) -> str:
         return f"{self.name} ({self.id})"

@@ -21,9 +21,10 @@ class CollectionAdmin(admin.ModelAdmin[Collection]):
     list_display = ("id", "name", "campuses", "harvest_type", "mapper_type", "runs")
     list_display_links = ("id", "name")
     list_filter = ("harvest_type", "mapper_type")
-    search_fields = ("=id", "name", "slug")
+    search_fields = ("=id", "name", "slug__contains")
     search_help_text = _("collection id, name or slug")
     list_per_page = 50
+    show_full_result_count = False
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Collection | None = None

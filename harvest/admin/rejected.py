@@ -38,8 +38,8 @@ class WaitingFilter(admin.SimpleListFilter):
 class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
     list_display = ("last_seen_at", "reason", "what", "times_seen", "start", "replayed_at")
     list_filter = (WaitingFilter, "reason")
-    search_fields = ("body", "error")
-    search_help_text = _("text of the body or of the error, in the newest 1,000 messages")
+    search_fields = ("body__contains", "error__contains")  # Ignoring case takes ten times as long.
+    search_help_text = _("text of body or error as it is written, in the newest 500 messages")
     actions = ("replay",)
     fieldsets = (
         (None, {"fields": ("reason", "error_text", "replayed_at")}),
@@ -53,7 +53,9 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[RejectedMessage], search_term: str
     ) -> tuple[QuerySet[RejectedMessage], bool]:
-        return super().get_search_results(request, newest(queryset), search_term)
+        if search_term:
+            queryset = newest(queryset, "last_seen_at")
+        return super().get_search_results(request, queryset, search_term)
 
     def has_delete_permission(self, request: HttpRequest, obj: RejectedMessage | None = None) -> bool:
         """A person who has seen to a message may let it go."""

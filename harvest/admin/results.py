@@ -22,16 +22,18 @@ class LongTaskResultAdmin(parts.ReadOnlyAdmin[TaskResult], TaskResultAdmin):
         "date_done",
         *((name, ValuesFilter) for name in ("status", "task_name", "periodic_task_name", "worker")),
     )
-    search_help_text = _("a task id, or text of the name, state or arguments of the newest 1,000")
+    search_help_text = _("a task id, or text of the name, state or arguments of the newest 500")
     show_facets = admin.ShowFacets.NEVER
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[TaskResult], search_term: str
     ) -> tuple[QuerySet[TaskResult], bool]:
-        named = queryset.filter(task_id=search_term.strip())
-        if named.exists():
-            return named, False
-        return super().get_search_results(request, newest(queryset), search_term)
+        if search_term:
+            named = queryset.filter(task_id=search_term.strip())
+            if named.exists():
+                return named, False
+            queryset = newest(queryset, "date_done")
+        return super().get_search_results(request, queryset, search_term)
 
     def has_delete_permission(self, request: HttpRequest, obj: TaskResult | None = None) -> bool:
         return admin.ModelAdmin.has_delete_permission(self, request, obj)

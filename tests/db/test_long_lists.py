@@ -15,7 +15,7 @@ from django.urls import reverse
 from django_celery_results.models import TaskResult
 
 from harvest.admin import longlists
-from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
+from harvest.models import Collection, HarvestEvent, HarvestRun, RejectedMessage
 from tests import factories
 from tests.factories import START
 
@@ -189,9 +189,10 @@ def test_rejected_messages_are_searched_newest_first(
     staff: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(longlists, "SEARCHED", 2)
-    _old, new, newest = (make_rejected(number, body="the same") for number in range(3))
+    old, new, newest = (make_rejected(number, body="the same") for number in range(3))
 
-    assert found(staff, RejectedMessage, q="SAME") == {new, newest}
+    assert found(staff, RejectedMessage, q="same") == {new, newest}
+    assert found(staff, RejectedMessage) == {old, new, newest}
 
 
 # --- Filters --------------------------------------------------------------------------------------
@@ -213,17 +214,22 @@ def test_filter_knows_all_dags_without_reading_all_runs(staff: Client) -> None:
 # --- Task results ---------------------------------------------------------------------------------
 
 
-def test_task_results_are_listed_found_and_deleted(staff: Client) -> None:
+def test_task_results_are_listed_found_and_deleted(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(longlists, "SEARCHED", 2)
+    old = TaskResult.objects.create(task_id="a0", task_name="reconcile_runs")
     swept = TaskResult.objects.create(
         task_id="a1", task_name="reconcile_runs", periodic_task_name="sweep"
     )
     failed = TaskResult.objects.create(task_id="b2", task_name="record_event", status="FAILURE")
 
-    assert found(staff, TaskResult) == {swept, failed}
+    assert found(staff, TaskResult) == {old, swept, failed}
+    assert found(staff, TaskResult, q="a0") == {old}
     assert found(staff, TaskResult, q="b2") == {failed}
     assert found(staff, TaskResult, q="reconcile") == {swept}
     assert found(staff, TaskResult, status="FAILURE") == {failed}
-    assert found(staff, TaskResult, periodic_task_name__isnull="True") == {failed}
+    assert found(staff, TaskResult, periodic_task_name__isnull="True") == {old, failed}
 
     page = reverse("admin:django_celery_results_taskresult_change", args=[failed.pk])
     assert "record_event" in staff.get(page).content.decode()
@@ -231,7 +237,7 @@ def test_task_results_are_listed_found_and_deleted(staff: Client) -> None:
         reverse("admin:django_celery_results_taskresult_changelist"),
         {"action": "delete_selected", "_selected_action": [failed.pk], "post": "yes"},
     )
-    assert found(staff, TaskResult) == {swept}
+    assert found(staff, TaskResult) == {old, swept}
 
 
 # --- Indexes --------------------------------------------------------------------------------------
@@ -249,6 +255,7 @@ def test_task_results_are_listed_found_and_deleted(staff: Client) -> None:
         (HarvestEvent.objects.filter(dag_level=True), "event_newest_of_dag"),
         (HarvestEvent.objects.filter(task_id__startswith="x").order_by(), "event_task"),
         (RejectedMessage.objects.all(), "rejected_newest"),
+        (Collection.objects.filter(name__iexact="x"), "collection_name"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
