@@ -23,7 +23,7 @@ from harvest.models import HarvestEvent, HarvestRun
 
 EVENTS = 1_000_000
 HUNDREDTH = EVENTS // 100
-WARM_UP = 2
+WARM_UP = 3
 ROUNDS = 15
 
 RUNS = "harvest/harvestrun/"
@@ -108,9 +108,11 @@ def run(world: World) -> list[Figure]:
         try:
             return [_compare(name, page, few, many) for name, page in PAGES.items()]
         finally:
+            connections["default"] = own
             for each in (few, many):
                 each.database.close()
-            connections["default"] = own
+                with world.connect() as postgresql:
+                    postgresql.execute(f"DROP DATABASE {each.database.settings_dict['NAME']}")
 
 
 def _write(world: World, events: int) -> History:

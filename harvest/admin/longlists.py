@@ -39,9 +39,9 @@ class LongListPaginator(Paginator):  # type: ignore[type-arg]
     """
 
     def __init__(
-        self, object_list: QuerySet[Any], per_page: int, *args: Any, asked_for: int = 1
+        self, object_list: QuerySet[Any], per_page: int, *args: Any, asked_for: int, **kwargs: Any
     ) -> None:
-        super().__init__(object_list, per_page, *args)
+        super().__init__(object_list, per_page, *args, **kwargs)
         self.rows = object_list
         self.bound = asked_for * self.per_page + REACH
 

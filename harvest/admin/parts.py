@@ -46,9 +46,14 @@ class ReadOnlyAdmin(admin.ModelAdmin[M]):
     list_per_page = 50
 
     def get_paginator(
-        self, request: HttpRequest, queryset: models.QuerySet[M], per_page: int, *args: Any
+        self,
+        request: HttpRequest,
+        queryset: models.QuerySet[M],
+        per_page: int,
+        *args: Any,
+        **kwargs: Any,
     ) -> Paginator[M]:
-        return LongListPaginator(queryset, per_page, *args, asked_for=page_asked_for(request))
+        return LongListPaginator(queryset, per_page, *args, asked_for=page_asked_for(request), **kwargs)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
