@@ -12,7 +12,8 @@ from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
+from django.db.models.functions import Upper
 from django.utils.translation import gettext_lazy as _
 
 from harvest import airflow, limits, strictjson
@@ -34,6 +35,11 @@ class Collection(models.Model):
 
     class Meta:
         ordering = ("name",)
+        indexes = (
+            # Less for finding than for PostgreSQL's statistics: without them it takes a search for part
+            # of a name to find next to nothing, and plans accordingly.
+            models.Index(Upper("name"), name="collection_name"),
+        )
 
     def __str__(self) -> str:
         return f"{self.name} ({self.id})"
@@ -55,7 +61,8 @@ class HarvestTrigger(models.Model):
         ordering = ("-logical_date",)
         indexes = (
             # A run looks for its trigger by these.
-            models.Index(fields=("dag_run_id", "dag_id"), name="trigger_of_run"),
+            models.Index(fields=("dag_id", "dag_run_id"), name="trigger_of_run"),
+            models.Index(fields=("-logical_date",), name="trigger_newest"),
         )
 
     def __str__(self) -> str:
@@ -154,8 +161,8 @@ class HarvestRun(models.Model):
     )
     status_note = models.CharField(max_length=255, blank=True, default="")
 
-    first_event_at = models.DateTimeField(null=True, blank=True)
-    last_event_at = models.DateTimeField(null=True, blank=True)
+    first_event_at = models.DateTimeField()
+    last_event_at = models.DateTimeField()
     stale_since = models.DateTimeField(
         null=True,
         blank=True,
@@ -172,10 +179,13 @@ class HarvestRun(models.Model):
     objects = HarvestRunQuerySet.as_manager()
 
     class Meta:
-        ordering = (F("last_event_at").desc(nulls_last=True), "-pk")
+        ordering = ("-last_event_at", "-pk")
         constraints = (
             models.UniqueConstraint(
-                fields=("dag_run_id", "dag_id", "host"), name="harvest_run_identity"
+                fields=("dag_run_id", "dag_id", "host"),
+                name="harvest_run_identity",
+                # So that PostgreSQL also finds by it how an id begins, in any collation.
+                opclasses=("varchar_pattern_ops",) * 3,
             ),
             models.CheckConstraint(
                 name="harvest_run_status_known",
@@ -188,6 +198,7 @@ class HarvestRun(models.Model):
         )
         indexes = (
             models.Index(fields=("-last_event_at", "-id"), name="run_newest_first"),
+            models.Index(fields=("dag_id", "-last_event_at", "-id"), name="run_newest_of_dag"),
             # The sweep's questions: silent, overdue, unlinked; untriggered begins with the triggers.
             models.Index(
                 fields=("reconciled_at", "last_event_at"),
@@ -219,10 +230,14 @@ class HarvestEvent(models.Model):
 
     message_id = models.CharField(
         max_length=limits.MAX_MESSAGE_ID,
-        unique=True,
         help_text=_("The publication's id, the same in each of its copies."),
     )
-    harvest_run = models.ForeignKey(HarvestRun, on_delete=models.CASCADE, related_name="events")
+    harvest_run = models.ForeignKey(
+        HarvestRun,
+        on_delete=models.CASCADE,
+        related_name="events",
+        db_index=False,  # Another index begins with it.
+    )
     collection = models.ForeignKey(
         Collection, on_delete=models.SET_NULL, null=True, blank=True, related_name="harvest_events"
     )
@@ -254,6 +269,10 @@ class HarvestEvent(models.Model):
 
     class Meta:
         ordering = ("-sns_timestamp", "-dag_level", "-message_id")
+        constraints = (
+            # Not unique=True, with which PostgreSQL gets a second index, for LIKE.
+            models.UniqueConstraint(fields=("message_id",), name="event_once"),
+        )
         indexes = (
             # The fold over a run's events reads no more than the newest of them.
             models.Index(fields=("harvest_run", "-sns_timestamp"), name="event_newest_of_run"),
@@ -264,6 +283,19 @@ class HarvestEvent(models.Model):
                 condition=Q(error=True),
                 name="event_newest_error",
             ),
+            # The list of events is filtered by the few that end a run, or would.
+            models.Index(
+                fields=("outcome", "-sns_timestamp"),
+                condition=~Q(outcome="running"),
+                name="event_newest_of_outcome",
+            ),
+            models.Index(
+                fields=("-sns_timestamp",),
+                condition=Q(dag_level=True),
+                name="event_newest_of_dag",
+            ),
+            # It is searched by how a task's name begins.
+            models.Index(fields=("task_id",), opclasses=("varchar_pattern_ops",), name="event_task"),
         )
 
     def __str__(self) -> str:
@@ -320,6 +352,7 @@ class RejectedMessage(models.Model):
     class Meta:
         ordering = ("-last_seen_at",)
         indexes = (
+            models.Index(fields=("-last_seen_at",), name="rejected_newest"),
             models.Index(
                 fields=("-last_seen_at",),
                 condition=Q(replayed_at__isnull=True),

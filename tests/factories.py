@@ -119,6 +119,7 @@ def make_run(**fields: Any) -> HarvestRun:
         "dag_run_id": f"manual__{next(_ids)}",
         "logical_date": START,
         "host": HOST,
+        "first_event_at": START,
         "last_event_at": START,
     }
     return HarvestRun.objects.create(**{**defaults, **fields})

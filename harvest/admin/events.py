@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
-from django.db.models import QuerySet, TextField
+from django.db.models import Q, QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Left, Right
 from django.http import HttpRequest
@@ -14,8 +14,9 @@ from django.utils.translation import gettext_lazy as _
 
 from harvest import limits
 from harvest.admin import parts
+from harvest.admin.longlists import search
 from harvest.airflow import log_page
-from harvest.models import HarvestEvent
+from harvest.models import HarvestEvent, HarvestRun
 
 
 @admin.register(HarvestEvent)
@@ -32,8 +33,9 @@ class HarvestEventAdmin(parts.ReadOnlyAdmin[HarvestEvent]):
     )
     list_filter = ("error", "dag_level", "outcome", "sns_timestamp")
     list_select_related = ("harvest_run",)
-    search_fields = ("=message_id", "task_id", "harvest_run__dag_run_id")
-    search_help_text = _("task, DAG run id or message id")
+    search_fields = ("message_id", "task_id", "harvest_run__dag_run_id")
+    search_help_text = _("a message id, or how the name of a task or a DAG run id begins")
+    show_facets = admin.ShowFacets.NEVER  # They count all events, for each choice of each filter.
     fieldsets = (
         (None, {"fields": ("run", "task", "log", "error_word", "traceback", "message")}),
         (
@@ -60,6 +62,16 @@ class HarvestEventAdmin(parts.ReadOnlyAdmin[HarvestEvent]):
 
     def get_readonly_fields(self, request: HttpRequest, obj: HarvestEvent | None = None) -> list[str]:
         return flatten_fieldsets(self.fieldsets)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[HarvestEvent], search_term: str
+    ) -> tuple[QuerySet[HarvestEvent], bool]:
+        return search(queryset, search_term, _meanings)
+
+    def get_sortable_by(self, request: HttpRequest) -> tuple[str, ...]:
+        """The events of one run in any order; all events only by time, else all would be sorted."""
+        of_a_run = "harvest_run__id__exact" in request.GET
+        return self.list_display if of_a_run else ("sns_timestamp",)
 
     @admin.display(description=_("error"), ordering="error")
     def error_word(self, event: HarvestEvent) -> str:
@@ -107,3 +119,8 @@ class HarvestEventAdmin(parts.ReadOnlyAdmin[HarvestEvent]):
     @admin.display(description=_("SNS message"))
     def sns(self, event: HarvestEvent) -> SafeString:
         return parts.pretty_json(event.sns_message)
+
+
+def _meanings(word: str) -> tuple[Q, ...]:
+    runs = HarvestRun.objects.filter(dag_run_id__startswith=word)
+    return Q(message_id=word), Q(task_id__startswith=word), Q(harvest_run__in=runs)

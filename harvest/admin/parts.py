@@ -9,6 +9,7 @@ import django_stubs_ext
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, path, reverse
@@ -17,6 +18,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from harvest import limits
+from harvest.admin.longlists import LongListPaginator, page_asked_for
 from harvest.strictjson import mend
 
 if TYPE_CHECKING:
@@ -82,6 +84,16 @@ class ReadOnlyAdmin(admin.ModelAdmin[M]):
             {column: getattr(row, column) for column in columns},
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )
+
+    def get_paginator(
+        self,
+        request: HttpRequest,
+        queryset: models.QuerySet[M],
+        per_page: int,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Paginator[M]:
+        return LongListPaginator(queryset, per_page, *args, asked_for=page_asked_for(request), **kwargs)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

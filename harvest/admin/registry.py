@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from harvest.admin import parts
+from harvest.admin.longlists import ValuesFilter
 from harvest.models import Collection, HarvestRun, HarvestTrigger
 
 
@@ -20,8 +21,10 @@ class CollectionAdmin(admin.ModelAdmin[Collection]):
     list_display = ("id", "name", "campuses", "harvest_type", "mapper_type", "runs")
     list_display_links = ("id", "name")
     list_filter = ("harvest_type", "mapper_type")
-    search_fields = ("=id", "name", "slug")
+    search_fields = ("=id", "name", "slug__contains")
     search_help_text = _("collection id, name or slug")
+    list_per_page = 50
+    show_full_result_count = False
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Collection | None = None
@@ -44,7 +47,7 @@ class CollectionAdmin(admin.ModelAdmin[Collection]):
 @admin.register(HarvestTrigger)
 class HarvestTriggerAdmin(parts.ReadOnlyAdmin[HarvestTrigger]):
     list_display = ("logical_date", "collection", "dag_id", "dag_run_id", "hostname", "run")
-    list_filter = ("dag_id", "logical_date")
+    list_filter = (("dag_id", ValuesFilter), "logical_date")
     list_select_related = ("collection",)
     search_fields = ("dag_run_id", "collection__name", "=collection__id")
     readonly_fields = ("run",)

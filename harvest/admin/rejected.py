@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from harvest import limits, recording
 from harvest.admin import parts
+from harvest.admin.longlists import newest
 from harvest.models import RejectedMessage
 
 Reason = RejectedMessage.Reason
@@ -66,8 +67,8 @@ class WaitingFilter(admin.SimpleListFilter):
 class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
     list_display = ("last_seen_at", "reason", "what", "times_seen", "start", "replayed_at")
     list_filter = (WaitingFilter, "reason")
-    search_fields = ("body", "error")
-    search_help_text = _("text of the body or of the error")
+    search_fields = ("body__contains", "error__contains")  # Ignoring case takes ten times as long.
+    search_help_text = _("text of body or error as it is written, in the newest 500 messages")
     actions = ("replay",)
     fieldsets = (
         (None, {"fields": ("reason", "error_text", "advice", "command", "replayed_at")}),
@@ -77,6 +78,13 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
             {"fields": ("times_seen", "first_seen_at", "last_seen_at", "sent_at", "sqs")},
         ),
     )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[RejectedMessage], search_term: str
+    ) -> tuple[QuerySet[RejectedMessage], bool]:
+        if search_term:
+            queryset = newest(queryset, "last_seen_at")
+        return super().get_search_results(request, queryset, search_term)
 
     def has_delete_permission(self, request: HttpRequest, obj: RejectedMessage | None = None) -> bool:
         """A person who has seen to a message may let it go."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Right
 from django.forms import ModelForm, TypedChoiceField
@@ -20,8 +20,12 @@ from django.utils.translation import gettext_lazy as _
 
 from harvest import limits, recording
 from harvest.admin import parts
+from harvest.admin.longlists import ValuesFilter, search
 from harvest.airflow import run_page
-from harvest.models import HarvestEvent, HarvestRun
+from harvest.models import Collection, HarvestEvent, HarvestRun
+
+#: Digits of a collection's id. More are no number to any database.
+MAX_COLLECTION_DIGITS = 10
 
 
 class StaleFilter(admin.SimpleListFilter):
@@ -35,18 +39,6 @@ class StaleFilter(admin.SimpleListFilter):
         if self.value() is None:
             return queryset
         return queryset.filter(stale_since__isnull=self.value() == "no")
-
-
-class DagFilter(admin.SimpleListFilter):
-    title = _("DAG")
-    parameter_name = "dag_id"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        dag_ids = HarvestRun.objects.order_by("dag_id").values_list("dag_id", flat=True).distinct()
-        return [(dag_id, dag_id) for dag_id in dag_ids[: limits.MAX_CHOICES]]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[HarvestRun]) -> QuerySet[HarvestRun]:
-        return queryset if self.value() is None else queryset.filter(dag_id=self.value())
 
 
 @admin.register(HarvestRun)
@@ -64,10 +56,10 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
         "airflow",
     )
     list_display_links = ("status_word",)
-    list_filter = ("status", StaleFilter, DagFilter, "status_source", "last_event_at")
+    list_filter = ("status", StaleFilter, ("dag_id", ValuesFilter), "status_source", "last_event_at")
     list_select_related = ("collection",)
-    search_fields = ("dag_run_id", "collection__name", "=conf_collection_id")
-    search_help_text = _("DAG run id, collection name or collection id")
+    search_fields = ("conf_collection_id", "collection__name", "dag_run_id")
+    search_help_text = _("a collection's id or name, or how a DAG run id begins")
     actions = ("recompute",)
     fieldsets = (
         (
@@ -122,6 +114,11 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
 
     def of_list(self, queryset: QuerySet[HarvestRun]) -> QuerySet[HarvestRun]:
         return queryset.defer("dag_run_conf")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[HarvestRun], search_term: str
+    ) -> tuple[QuerySet[HarvestRun], bool]:
+        return search(queryset, search_term, _meanings)
 
     # --- a person's decision ---
 
@@ -201,3 +198,12 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
     @admin.display(description=_("conf"))
     def conf(self, run: HarvestRun) -> SafeString:
         return parts.pretty_json(run.dag_run_conf)
+
+
+def _meanings(word: str) -> tuple[Q, ...]:
+    named = Collection.objects.filter(name__icontains=word)
+    meanings = Q(collection__in=named), Q(dag_run_id__startswith=word)
+    if word.isdecimal() and len(word) <= MAX_COLLECTION_DIGITS:
+        unlinked = Q(collection=None, conf_collection_id=word)
+        return Q(collection=word) | unlinked, *meanings
+    return meanings

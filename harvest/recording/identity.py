@@ -64,7 +64,12 @@ def _part_with_nameless_events(run: HarvestRun) -> None:
     if first is None:
         return
     nameless = HarvestRun.objects.create(
-        host="", dag_id=run.dag_id, dag_run_id=run.dag_run_id, logical_date=first.logical_date
+        host="",
+        dag_id=run.dag_id,
+        dag_run_id=run.dag_run_id,
+        logical_date=first.logical_date,
+        first_event_at=first.sns_timestamp,
+        last_event_at=first.sns_timestamp,
     )
     nameless_events.update(harvest_run=nameless, collection=None)
     fold(run)

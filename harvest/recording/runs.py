@@ -116,10 +116,8 @@ def _link(run: HarvestRun) -> None:
 
 
 def _is_stale(run: HarvestRun, now: datetime) -> bool:
-    return (
-        run.status == HarvestRun.Status.RUNNING
-        and run.last_event_at is not None
-        and stale_after().is_stale(run.dag_id, run.last_event_at, now)
+    return run.status == HarvestRun.Status.RUNNING and stale_after().is_stale(
+        run.dag_id, run.last_event_at, now
     )
 
 

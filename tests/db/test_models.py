@@ -130,12 +130,11 @@ def test_run_key() -> None:
     assert run.key == RunKey(HOST, "harvest_collection", "manual__1")
 
 
-def test_runs_newest_first_and_those_without_events_last() -> None:
+def test_runs_newest_first() -> None:
     old = make_run(last_event_at=START)
     new = make_run(last_event_at=START + timedelta(seconds=1))
-    none = make_run(last_event_at=None)
 
-    assert list(HarvestRun.objects.all()) == [new, old, none]
+    assert list(HarvestRun.objects.all()) == [new, old]
 
 
 @pytest.mark.parametrize(

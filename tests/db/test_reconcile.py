@@ -34,7 +34,6 @@ def test_due_runs_not_those_that_are_well() -> None:
     make_quiet_run()
     make_quiet_run(status=Status.SUCCEEDED, last_event_at=NOW - 1000 * HOUR)
     make_quiet_run(status=Status.FAILED, last_event_at=NOW - 1000 * HOUR)
-    make_quiet_run(last_event_at=None)
 
     assert due_runs(NOW) == []
 

@@ -1,0 +1,167 @@
+"""The admin's pages with a million events against the same pages with a hundredth of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from statistics import median
+from urllib.parse import quote
+
+import psycopg
+from django.contrib.auth.models import User
+from django.db import connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.test import Client, override_settings
+from django.utils import timezone
+from django_celery_results.models import TaskResult
+
+from bench import history
+from bench.figures import Figure
+from bench.world import World
+from harvest.models import HarvestEvent, HarvestRun
+
+EVENTS = 1_000_000
+HUNDREDTH = EVENTS // 100
+WARM_UP = 3
+ROUNDS = 15
+
+RUNS = "harvest/harvestrun/"
+EVENT_LIST = "harvest/harvestevent/"
+REJECTED = "harvest/rejectedmessage/"
+COLLECTIONS = "harvest/collection/"
+TRIGGERS = "harvest/harvesttrigger/"
+RESULTS = "django_celery_results/taskresult/"
+
+#: Each page by its address under the admin's; {names} are looked up in each database.
+PAGES = {
+    "front page": "",
+    "run list": RUNS,
+    "run list, failed": f"{RUNS}?status__exact=failed",
+    "run list, stale": f"{RUNS}?stale=yes",
+    "run list, by DAG": f"{RUNS}?dag_id=index_collection",
+    "run list, by hand": f"{RUNS}?status_source__exact=person",
+    "run list, a quarter": f"{RUNS}?last_event_at__gte={{quarter}}&last_event_at__lt={{now}}",
+    "run list, of a collection": f"{RUNS}?collection__id__exact=17",
+    "run list, DAG run id": f"{RUNS}?q={{dag_run_id}}",
+    "run list, collection id": f"{RUNS}?q=17",
+    "run list, collection's name": f"{RUNS}?q=000017th",
+    "run list, common word": f"{RUNS}?q=photographs",
+    "run list, nothing found": f"{RUNS}?q=nowhere",
+    "run list, by collection": f"{RUNS}?o=2",
+    "run list, last page": f"{RUNS}?p={{last_runs}}",
+    "run page": f"{RUNS}{{run}}/change/",
+    "event list": EVENT_LIST,
+    "event list, errors": f"{EVENT_LIST}?error__exact=1",
+    "event list, whole runs": f"{EVENT_LIST}?dag_level__exact=1",
+    "event list, failed": f"{EVENT_LIST}?outcome__exact=failed",
+    "event list, errors of whole runs": f"{EVENT_LIST}?error__exact=1&dag_level__exact=1",
+    "event list, a quarter": f"{EVENT_LIST}?sns_timestamp__gte={{quarter}}&sns_timestamp__lt={{now}}",
+    "event list, task": f"{EVENT_LIST}?q=validation.validate_collection",
+    "event list, DAG run id": f"{EVENT_LIST}?q={{dag_run_id}}",
+    "event list, message id": f"{EVENT_LIST}?q={{message_id}}",
+    "event list, nothing found": f"{EVENT_LIST}?q=nowhere",
+    "event list, page 20": f"{EVENT_LIST}?p=20",
+    "event list, oldest": f"{EVENT_LIST}?o=0",
+    "event list, of a run": f"{EVENT_LIST}?harvest_run__id__exact={{run}}",
+    "event page": f"{EVENT_LIST}{{event}}/change/",
+    "rejected list": REJECTED,
+    "rejected list, waiting": f"{REJECTED}?state=waiting",
+    "rejected list, by reason": f"{REJECTED}?reason__exact=not_json",
+    "rejected list, search": f"{REJECTED}?q=Expecting",
+    "rejected list, nothing found": f"{REJECTED}?q=nowhere",
+    "rejected page": f"{REJECTED}17/change/",
+    "collection list": COLLECTIONS,
+    "collection list, name": f"{COLLECTIONS}?q=000017th",
+    "collection page": f"{COLLECTIONS}17/change/",
+    "trigger list": TRIGGERS,
+    "task result list": RESULTS,
+    "task result list, failed": f"{RESULTS}?status=FAILURE",
+    "task result page": f"{RESULTS}{{result}}/change/",
+}
+
+
+@dataclass
+class History:
+    """A filled database, and a superuser's browser on it."""
+
+    database: BaseDatabaseWrapper
+    browser: Client
+    names: dict[str, object]
+
+    def seconds(self, page: str) -> tuple[float, int]:
+        """Return how long a page takes, and how many rows its tables have."""
+        connections["default"] = self.database
+        url = "/admin/" + page.format(**self.names)
+        started = time.perf_counter()
+        response = self.browser.get(url)
+        seconds = time.perf_counter() - started
+        if response.status_code != 200:
+            raise RuntimeError(f"{url}: {response.status_code}")
+        return seconds, response.content.count(b"<tr")
+
+
+def run(world: World) -> list[Figure]:
+    own = connections["default"]
+    with override_settings(DEBUG=False, ALLOWED_HOSTS=["testserver"]):
+        few, many = _write(world, HUNDREDTH), _write(world, EVENTS)
+        try:
+            return [_compare(name, page, few, many) for name, page in PAGES.items()]
+        finally:
+            connections["default"] = own
+            for each in (few, many):
+                each.database.close()
+                with world.connect() as postgresql:
+                    postgresql.execute(f"DROP DATABASE {each.database.settings_dict['NAME']}")
+
+
+def _write(world: World, events: int) -> History:
+    """Make a database of its own, a copy of the migrated one, and fill it."""
+    name = f"pages_{events}"
+    started = time.perf_counter()
+    connection.close()  # a template must have no users
+    with world.connect() as postgresql:
+        postgresql.execute(f'CREATE DATABASE {name} TEMPLATE "{postgresql.info.dbname}"')
+    with psycopg.connect(world.database_url, dbname=name, autocommit=True) as postgresql:
+        history.write(postgresql, events)
+    print(f"  {events:,} events written in {time.perf_counter() - started:.0f} s", flush=True)
+
+    database = connections.create_connection("default")
+    database.settings_dict = {**database.settings_dict, "NAME": name}
+    connections["default"] = database
+    browser = Client()
+    browser.force_login(User.objects.create_superuser("staff"))
+    return History(database, browser, _names(events))
+
+
+def _names(events: int) -> dict[str, object]:
+    """Return what pages of the database in use are named by."""
+    run = HarvestRun.objects.get(pk=history.long_run(events))
+    event = HarvestEvent.objects.get(pk=events // 2)
+    now = timezone.now()
+    return {
+        "run": run.pk,
+        "dag_run_id": quote(run.dag_run_id),
+        "event": event.pk,
+        "message_id": event.message_id,
+        "result": TaskResult.objects.latest("pk").pk,
+        "last_runs": HarvestRun.objects.count() // 50,
+        "now": quote(now.isoformat()),
+        "quarter": quote((now - timedelta(days=90)).isoformat()),
+    }
+
+
+def _compare(name: str, page: str, few: History, many: History) -> Figure:
+    """Open the page in turns on both. The first of a pair is now the one, now the other."""
+    seconds: dict[int, list[float]] = {id(few): [], id(many): []}
+    for number in range(WARM_UP + ROUNDS):
+        rows = set()
+        for each in (few, many) if number % 2 else (many, few):
+            took, length = each.seconds(page)
+            seconds[id(each)].append(took)
+            rows.add(length)
+        if len(rows) > 1:
+            raise RuntimeError(f"{name}: pages of {rows} rows can't be compared")
+    small, large = (median(each[WARM_UP:]) * 1000 for each in seconds.values())
+    print(f"  {name:<36} {small:>6.0f} ms {large:>6.0f} ms", flush=True)
+    return Figure(f"pages: {name}", large / small, "x", at_most=1.5)
