@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from statistics import median
+from typing import Any
 
+from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from bench.figures import Figure
@@ -18,20 +22,30 @@ EVENTS_SENT = 10_000
 RUNS = 100
 ROUNDS = 3
 
+Insert = Callable[[Connection[Any], Sequence[Any]], None]
+
+_EVENT_COLUMNS = (
+    "message_id", "harvest_run_id", "sns_timestamp", "task_id", "try_number", "map_index",
+    "rikolti_message", "error", "dag_level", "outcome", "host", "logical_date", "dag_run_conf",
+    "sqs_message", "sns_message", "recorded_at",
+)  # fmt: skip
+
 
 def run(world: World) -> list[Figure]:
-    seconds: dict[str, list[float]] = {"pipeline": [], "insert": [], "delete": []}
     ways: dict[str, Callable[[World], float]] = {
-        "insert": lambda world: _bare_loop(world, insert=True),
+        "events": lambda world: _bare_loop(world, _insert_events),
         "pipeline": _pipeline,
-        "delete": lambda world: _bare_loop(world, insert=False),
+        "two workers": lambda world: _pipeline(world, workers=2),
+        "bodies": lambda world: _bare_loop(world, _insert_bodies),
+        "delete": lambda world: _bare_loop(world, None),
     }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(1, ROUNDS + 1):
         for name, way in ways.items():
             world.renew()
             world.wire.send(interleaved(EVENTS_SENT, RUNS))
             seconds[name].append(way(world))
-            print(f"  round {number}: {name:<8} {EVENTS_SENT / seconds[name][-1]:>6,.0f} events/s")
+            print(f"  round {number}: {name:<11} {EVENTS_SENT / seconds[name][-1]:>6,.0f} events/s")
 
     def ratio(name: str) -> float:
         pairs = zip(seconds[name], seconds["pipeline"], strict=True)
@@ -39,21 +53,25 @@ def run(world: World) -> list[Figure]:
 
     return [
         Figure("drain: rate", EVENTS_SENT / median(seconds["pipeline"]), "events/s"),
-        Figure("drain: against receive, insert, delete", ratio("insert"), "x", at_least=1.0),
+        Figure("drain: against receive, insert events, delete", ratio("events"), "x", at_least=1.0),
+        Figure("drain: against receive, insert bodies, delete", ratio("bodies"), "x", at_least=1.0),
         Figure("drain: against receive, delete", ratio("delete"), "x", at_least=0.5),
+        Figure("drain: two workers against one", 1 / ratio("two workers"), "x"),
         *_costs(world),
     ]
 
 
-def _pipeline(world: World) -> float:
-    """Return the seconds from a worker's first receive until all is stored and told."""
-    worker = world.worker()
-    worker.wait_for("taking events from")
+def _pipeline(world: World, workers: int = 1) -> float:
+    """Return the seconds from the workers' first receive until all is stored and told."""
+    running = [world.worker(ready=False) for _ in range(workers)]
+    for worker in running:
+        worker.wait_for("taking events from")
     started = time.perf_counter()
     _wait_for_all(world)
     seconds = time.perf_counter() - started
     wait_until(world.wire.is_empty, "empty queues")
-    worker.terminate()
+    for worker in running:
+        worker.terminate()
     return seconds
 
 
@@ -70,23 +88,19 @@ def _wait_for_all(world: World) -> None:
         wait_until(told, f"{EVENTS_SENT} events stored, {RUNS} runs succeeded", patience=300)
 
 
-def _bare_loop(world: World, *, insert: bool) -> float:
+def _bare_loop(world: World, insert: Insert | None) -> float:
     """Receive ten, insert them by one statement, delete them, until there are none."""
     url, sqs = world.wire.url(EVENTS), world.wire.sqs
     with world.connect() as connection:
-        connection.execute("DROP TABLE IF EXISTS bare")
+        connection.execute("DROP TABLE IF EXISTS bare, bare_event")
         connection.execute("CREATE TABLE bare (id text PRIMARY KEY, body jsonb)")
+        connection.execute("CREATE TABLE bare_event (LIKE harvest_harvestevent INCLUDING ALL)")
         started = time.perf_counter()
         taken = 0
         while taken < EVENTS_SENT:
             messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
             if messages and insert:
-                rows = [value for m in messages for value in (m["MessageId"], Jsonb(m["Body"]))]
-                places = ", ".join(["(%s, %s)"] * len(messages))
-                connection.execute(
-                    f"INSERT INTO bare VALUES {places} ON CONFLICT DO NOTHING",
-                    rows,
-                )
+                insert(connection, messages)
             if messages:
                 sqs.delete_message_batch(
                     QueueUrl=url,
@@ -97,6 +111,40 @@ def _bare_loop(world: World, *, insert: bool) -> float:
                 )
             taken += len(messages)
         return time.perf_counter() - started
+
+
+def _insert_bodies(connection: Connection[Any], messages: Sequence[Any]) -> None:
+    """The least that could be called storing: an id and a body, unread."""
+    rows = [(message["MessageId"], Jsonb(message["Body"])) for message in messages]
+    _insert(connection, "bare", ("id", "body"), rows)
+
+
+def _insert_events(connection: Connection[Any], messages: Sequence[Any]) -> None:
+    """What the pipeline stores of an event, with the same indexes, but nothing about its run."""
+    rows = []
+    for message in messages:
+        envelope = json.loads(message["Body"])
+        event = json.loads(envelope["Message"])
+        rows.append(
+            (
+                envelope["MessageId"], 1, envelope["Timestamp"], event["task_id"], event["try_number"],
+                event["map_index"], Jsonb(event["rikolti_message"]), False, False, "running",
+                event["host"], event["logical_date"], Jsonb(event["dag_run_conf"]), Jsonb({}),
+                Jsonb({}), datetime.now(UTC),
+            )
+        )  # fmt: skip
+    _insert(connection, "bare_event", _EVENT_COLUMNS, rows)
+
+
+def _insert(
+    connection: Connection[Any], table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
+    row = f"({', '.join(['%s'] * len(columns))})"
+    connection.execute(
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * len(rows))} "
+        "ON CONFLICT DO NOTHING",
+        [value for values in rows for value in values],
+    )
 
 
 def _costs(world: World) -> list[Figure]:

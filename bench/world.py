@@ -52,9 +52,9 @@ class World:
             )
             connection.execute("VACUUM ANALYZE")
 
-    def worker(self, **variables: str) -> Process:
+    def worker(self, *, ready: bool = True, **variables: str) -> Process:
         name = f"bench-{next(self._names)}"
-        return self.processes.worker(name, **(PRODUCTION | variables))  # type: ignore[arg-type]
+        return self.processes.worker(name, ready=ready, **(PRODUCTION | variables))
 
     @contextmanager
     def counting(self) -> Iterator[Counts]:

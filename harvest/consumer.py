@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 #: Bounds of what is collected while the queue gives full batches. A backlog is taken in big bites,
 #: since a chain costs the same for one event as for a hundred.
 COLLECT_MESSAGES = 5_000
-COLLECT_BYTES = 8 * 1024 * 1024
+COLLECT_BYTES = 16 * 1024 * 1024
 COLLECT_SECONDS = 5.0
 
 #: While nothing can be published, what was received is kept from others for this long at a time.
