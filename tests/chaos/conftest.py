@@ -1,0 +1,62 @@
+"""The servers that all scenarios share, and the table at the end."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from tests.chaos.databases import PostgresServer
+from tests.chaos.scenarios import Outcome
+from tests.chaos.world import QueueProxy
+from tests.environment import TEMPORARY
+
+#: So many events a scenario: few where all tests run, 10,000 in `make chaos`.
+EVENTS = int(os.environ.get("CHAOS_EVENTS") or 400)
+SEED = int(os.environ.get("CHAOS_SEED") or random.randrange(10**6))
+
+COLUMNS = (
+    "fault", "injected", "events", "stored", "lost", "doubled", "misplaced", "wrong status",
+    "rejected lost", "in queues", "seconds",
+)  # fmt: skip
+
+_outcomes: list[Outcome] = []
+
+
+@pytest.fixture(scope="session")
+def queue_proxy(aws: None) -> Iterator[QueueProxy]:
+    with closing(QueueProxy(os.environ["AWS_ENDPOINT_URL"])) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    with closing(PostgresServer(TEMPORARY / "chaos-postgresql")) as server:
+        yield server
+
+
+@pytest.fixture
+def outcomes() -> list[Outcome]:
+    """What the table shows."""
+    return _outcomes
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not _outcomes:
+        return
+    terminalreporter.section("chaos")
+    rows = [COLUMNS, *map(_row, _outcomes)]
+    for row in rows:
+        name, *numbers = row
+        terminalreporter.line(f"{name:<22}" + "".join(f"{number:>14}" for number in numbers))
+    terminalreporter.line(f"The same again: make chaos SEED={SEED}")
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    count = outcome.count
+    lists = (count.lost, count.doubled, count.misplaced, count.wrong_status, count.lost_rejected)
+    numbers = (outcome.injected, count.sent, count.stored, *map(len, lists), sum(outcome.depths.values()))
+    return (outcome.name, *map(str, numbers), f"{outcome.seconds:.0f}")

@@ -1,0 +1,61 @@
+"""Nothing is lost and nothing counts twice, whatever goes wrong."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import closing, nullcontext
+
+import pytest
+
+from tests.broker.wire import Wire
+from tests.chaos.conftest import EVENTS, SEED
+from tests.chaos.databases import Postgres, Sqlite, small_disk, sqlite_template
+from tests.chaos.faults import disk_full
+from tests.chaos.scenarios import SCENARIOS, Outcome, Play, Scenario
+from tests.chaos.traffic import interleaved
+from tests.chaos.world import QueueProxy, World
+from tests.environment import TEMPORARY
+
+
+@pytest.fixture(params=SCENARIOS, ids=lambda scenario: scenario.name.replace(" ", "-"))
+def scenario(request: pytest.FixtureRequest) -> Scenario:
+    chosen: Scenario = request.param
+    return chosen
+
+
+@pytest.fixture
+def database(scenario: Scenario, request: pytest.FixtureRequest) -> Iterator[Sqlite | Postgres]:
+    name = f"chaos_{SCENARIOS.index(scenario)}"
+    if scenario.engine == "postgresql":
+        yield Postgres(request.getfixturevalue("postgres_server"), name)
+        return
+    folder = TEMPORARY / name
+    disk = small_disk(folder) if (disk_full,) in scenario.groups else nullcontext(folder)
+    folder.mkdir()
+    with disk:
+        yield Sqlite(folder, sqlite_template(TEMPORARY))
+
+
+@pytest.fixture
+def world(
+    scenario: Scenario, database: Sqlite | Postgres, queue_proxy: QueueProxy
+) -> Iterator[World]:
+    wire = Wire()
+    wire.renew(scenario.visibility_timeout)
+    queue_proxy.break_requests()
+    # A str as seed, unlike a hash, is the same in every process.
+    rng = random.Random(f"{SEED} {scenario.name}")
+    with closing(World(rng, wire, database, queue_proxy)) as world:
+        yield world
+
+
+def test_nothing_is_lost(scenario: Scenario, world: World, outcomes: list[Outcome]) -> None:
+    print(f"seed {SEED}: {scenario.name}, {EVENTS} messages", flush=True)
+
+    outcome = Play(scenario, world, *interleaved(EVENTS, world.rng)).run()
+
+    outcomes.append(outcome)
+    assert outcome.is_right, outcome
+    assert scenario.evidence in world.logs, "the faults did not come through"
+    assert world.worker.is_alive
