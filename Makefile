@@ -5,7 +5,7 @@ READY := .venv/ready
 PIP_COMPILE := --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgresql lint format pins clean
+.PHONY: help run test test-sqlite test-postgresql chaos lint format pins clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -23,6 +23,10 @@ test-sqlite: $(READY) ## all tests, on SQLite
 
 test-postgresql: $(READY) ## the tests that have to do with a database, on PostgreSQL
 	TEST_ENGINE=postgresql $(BIN)/coverage run -m pytest $(or $(TESTS),tests/db tests/broker/test_pipeline.py tests/broker/test_database_away.py)
+
+chaos: $(READY) ## break everything, 10,000 messages each (SEED=3 repeats, SCENARIO=disk-full picks, EVENTS=500)
+	CHAOS_EVENTS=$(or $(EVENTS),10000) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest tests/chaos -v --timeout=1200 \
+	  -o log_cli=true -o log_cli_level=INFO -o log_cli_format="%(message)s" $(if $(SCENARIO),-k $(SCENARIO))
 
 lint: $(READY) ## ruff, mypy, and the checks of Django
 	$(BIN)/ruff check .

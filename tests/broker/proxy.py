@@ -87,15 +87,18 @@ class DatabaseProxy:
         port = self._upstream.port or 5432
         if folder.startswith("/"):
             server = socket.socket(socket.AF_UNIX)
-            server.connect(os.path.join(folder, f".s.PGSQL.{port}"))  # noqa: PTH118
+            try:
+                server.connect(os.path.join(folder, f".s.PGSQL.{port}"))  # noqa: PTH118
+            except OSError:
+                server.close()
+                raise
             return server
         return socket.create_connection((self._upstream.hostname or "127.0.0.1", port))
 
     def _carry(self, source: socket.socket, target: socket.socket) -> None:
-        try:
+        with suppress(OSError):  # either end is gone
             while data := source.recv(CHUNK):
                 self._flowing.wait()
                 target.sendall(data)
+        with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
-        except OSError:  # either end is gone
-            return

@@ -14,8 +14,9 @@ from tests.chaos.scenarios import Outcome
 from tests.chaos.world import QueueProxy
 from tests.environment import TEMPORARY
 
-#: So many events a scenario: few where all tests run, 10,000 in `make chaos`.
-EVENTS = int(os.environ.get("CHAOS_EVENTS") or 400)
+#: So many messages a scenario. `make chaos` says how many; all tests together play a short version.
+IS_SHORT = not os.environ.get("CHAOS_EVENTS")
+EVENTS = int(os.environ.get("CHAOS_EVENTS") or 600)
 SEED = int(os.environ.get("CHAOS_SEED") or random.randrange(10**6))
 
 COLUMNS = (
@@ -44,6 +45,10 @@ def outcomes() -> list[Outcome]:
     return _outcomes
 
 
+def pytest_report_header() -> str:
+    return f"chaos: seed {SEED}, {EVENTS} messages a scenario"
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not _outcomes:
         return
@@ -52,11 +57,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for row in rows:
         name, *numbers = row
         terminalreporter.line(f"{name:<22}" + "".join(f"{number:>14}" for number in numbers))
-    terminalreporter.line(f"The same again: make chaos SEED={SEED}")
+    how = f"CHAOS_SEED={SEED} make test TESTS=tests/chaos" if IS_SHORT else f"make chaos SEED={SEED}"
+    terminalreporter.line(f"The same again: {how}")
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:
     count = outcome.count
-    lists = (count.lost, count.doubled, count.misplaced, count.wrong_status, count.lost_rejected)
-    numbers = (outcome.injected, count.sent, count.stored, *map(len, lists), sum(outcome.depths.values()))
+    wrong = (count.lost, count.doubled, count.misplaced, count.wrong_status, count.lost_rejected)
+    left = sum(outcome.depths.values())
+    numbers = (outcome.injected, count.sent, count.stored, *map(len, wrong), left)
     return (outcome.name, *map(str, numbers), f"{outcome.seconds:.0f}")

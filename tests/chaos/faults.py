@@ -90,7 +90,13 @@ def database_silent(world: World) -> Iterator[None]:
 
 @contextmanager
 def deadlock(world: World) -> Iterator[None]:
-    with _postgres(world).opposite_locks():
+    with _postgres(world).crossing_locks("harvest_harvestrun", "harvest_harvestevent"):
+        yield
+
+
+@contextmanager
+def deadlock_other_way(world: World) -> Iterator[None]:
+    with _postgres(world).crossing_locks("harvest_harvestevent", "harvest_harvestrun"):
         yield
 
 
@@ -151,7 +157,8 @@ def delivered_twice(world: World) -> Iterator[None]:
 def _broken(world: World, *only: dict[str, Any], **effect: Any) -> Iterator[None]:
     """Break some requests in a row, let some pass, and so on."""
     sequence = {"fail": world.rng.randint(1, 6), "pass": world.rng.randint(1, 6)}
-    world.queue_proxy.break_requests(*({"sequence": sequence, **rule, **effect} for rule in only or ({},)))
+    rules = [{"sequence": sequence, **rule, **effect} for rule in only or ({},)]
+    world.queue_proxy.break_requests(*rules)
     yield
     world.queue_proxy.break_requests()
 
@@ -180,9 +187,11 @@ def monitor_hung(world: World) -> Iterator[None]:
     world.monitor.go_on()
 
 
-#: What goes wrong one at a time, and together with one of the other groups.
+#: Of each group one goes wrong at a time.
 PROCESSES = (worker_killed, main_process_killed, pool_process_killed, beat_killed)
 RESTARTS = (database_restarted, database_session_killed)
 CONNECTIONS = (sessions_ended, connections_refused, database_silent)
+DEADLOCKS = (deadlock, deadlock_other_way)
 QUEUES = (throttled, failing, reset, slow, delivered_twice)
+CLOCK = (clock_jumped,)
 MONITOR = (monitor_gone, monitor_hung)

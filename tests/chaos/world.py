@@ -28,14 +28,14 @@ FAKETIME = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketi
 
 
 class QueueProxy:
-    """A proxy before the local AWS that breaks requests by rules: microburst, which knows AWS's words."""
+    """A proxy before the local AWS that breaks requests by rules, in AWS's own words: microburst."""
 
     def __init__(self, upstream: str) -> None:
         self._servers = ExitStack()
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         microburst = Path(sys.executable).with_name("microburst")
-        command = [microburst, "--upstream", upstream, "--port", str(port)]
+        command: list[str | Path] = [microburst, "--upstream", upstream, "--port", str(port)]
         self._servers.enter_context(server(command, {}, port, TEMPORARY / "queue-proxy.log"))
 
     def close(self) -> None:
@@ -108,7 +108,7 @@ class Clock:
 
 
 class World:
-    """Everything that runs while a scenario is played: a worker on a database and queues, and maybe beat.
+    """What runs while a scenario is played: a worker, its database and queues, and maybe beat.
 
     Who kills a process starts the next, as a supervisor would.
     """
