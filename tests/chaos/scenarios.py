@@ -55,10 +55,14 @@ class Scenario:
     groups: tuple[tuple[Fault, ...], ...]
     #: How it shows that the faults have come through to the pipeline.
     evidence: tuple[Evidence, ...] = ()
-    #: Seconds until what a dead worker held comes back. Where none is killed it is longer than the
-    #: wait of a retry, as in production.
-    visibility_timeout: int = 5
+    #: Whether what a worker holds stays with it for longer than a retry waits, as in production. Where
+    #: workers are killed, it comes back as soon as a living worker can't hold it any more.
+    holds_long: bool = False
     beat: bool = False
+
+    def visibility_timeout(self, n_bodies: int) -> int:
+        """Return seconds: more than it takes to collect and publish what is sent at once."""
+        return 60 if self.holds_long else 5 + n_bodies // 400
 
     def moments(self, n_bodies: int) -> int:
         """Return how often something goes wrong: enough for each fault of a group."""
@@ -83,19 +87,15 @@ NO_MONITOR = said("the monitor is away")
 #: Each by itself, for `make chaos`.
 SCENARIOS = (
     Scenario("processes-killed", "sqlite", (faults.PROCESSES,), (KILLED,), beat=True),
-    Scenario(
-        "postgresql-restarted", "postgresql", (faults.RESTARTS,), (RESTARTED,), visibility_timeout=60
-    ),
-    Scenario("connections-cut", "postgresql", (faults.CONNECTIONS,), (CUT,), visibility_timeout=60),
-    Scenario("deadlocks", "postgresql", (faults.DEADLOCKS,), (DEADLOCKED,), visibility_timeout=60),
+    Scenario("postgresql-restarted", "postgresql", (faults.RESTARTS,), (RESTARTED,), holds_long=True),
+    Scenario("connections-cut", "postgresql", (faults.CONNECTIONS,), (CUT,), holds_long=True),
+    Scenario("deadlocks", "postgresql", (faults.DEADLOCKS,), (DEADLOCKED,), holds_long=True),
     Scenario("sqs-throttles", "sqlite", ((faults.throttled,),), (THROTTLED,)),
     Scenario("sqs-resets", "sqlite", ((faults.reset,),), (RESET,)),
     Scenario("sqs-is-slow", "sqlite", ((faults.slow,),)),
     Scenario("sqs-answers-500", "sqlite", ((faults.failing,),), (ANSWERED_500,)),
     Scenario("sqs-delivers-twice", "postgresql", ((faults.delivered_twice,),)),
-    Scenario(
-        "disk-full", "sqlite", ((faults.disk_full,),), (said("disk is full"),), visibility_timeout=60
-    ),
+    Scenario("disk-full", "sqlite", ((faults.disk_full,),), (said("disk is full"),), holds_long=True),
     Scenario("clock-jumps", "postgresql", (faults.CLOCK,), (clocks_differed,), beat=True),
     Scenario("monitor-gone", "sqlite", (faults.MONITOR,), (NO_MONITOR,)),
     Scenario(
@@ -108,7 +108,6 @@ SCENARIOS = (
             faults.CLOCK,
             faults.MONITOR,
         ),
-        visibility_timeout=20,
         beat=True,
     ),
 )
@@ -127,7 +126,7 @@ SHORT = (
         "postgresql",
         ((*faults.RESTARTS, *faults.CONNECTIONS, *faults.DEADLOCKS),),
         (RESTARTED, CUT, DEADLOCKED),
-        visibility_timeout=60,
+        holds_long=True,
     ),
     Scenario("sqs-and-monitor", "sqlite", ((*faults.QUEUES, *faults.MONITOR),), (NO_MONITOR,)),
     *(scenario for scenario in SCENARIOS if scenario.name in ("disk-full", "all-at-once")),

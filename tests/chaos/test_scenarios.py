@@ -41,7 +41,7 @@ def database(scenario: Scenario, request: pytest.FixtureRequest) -> Iterator[Sql
 @pytest.fixture
 def world(scenario: Scenario, database: Sqlite | Postgres, queue_proxy: QueueProxy) -> Iterator[World]:
     wire = Wire()
-    wire.renew(scenario.visibility_timeout)
+    wire.renew(scenario.visibility_timeout(EVENTS))
     queue_proxy.break_requests()
     # A str as seed, unlike a hash, is the same in every process.
     rng = random.Random(f"{SEED} {scenario.name}")
