@@ -14,17 +14,14 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-import libfaketime
-
 from harvest.provision import EVENTS
 from local.servers import monitoring_broker, server
+from tests.broker.clock import Clock
 from tests.broker.processes import Processes
 from tests.broker.proxy import DatabaseProxy
 from tests.broker.wire import Wire
 from tests.chaos.databases import Postgres, Sqlite
 from tests.environment import TEMPORARY, free_port
-
-FAKETIME = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
 
 
 class QueueProxy:
@@ -80,31 +77,6 @@ class Monitor:
         os.killpg(self._process.pid, signal.SIGCONT)
 
     close = stop
-
-
-class Clock:
-    """The clock of worker and beat, hours away from that of the others."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.put_right()
-
-    def put_right(self) -> None:
-        self.jump(0)
-
-    def jump(self, hours: int) -> None:
-        new = self._file.with_suffix(".new")
-        new.write_text(f"{hours:+}h\n")
-        new.replace(self._file)  # whoever reads it finds it whole
-
-    @property
-    def variables(self) -> dict[str, str]:
-        return {
-            "LD_PRELOAD": str(FAKETIME),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_CACHE_DURATION": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-        }
 
 
 class World:
