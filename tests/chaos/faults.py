@@ -5,6 +5,7 @@ What is drawn is drawn from the world's seeded generator.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from typing import Any
 from tests.broker.processes import wait_until
 from tests.chaos.databases import Postgres, Sqlite
 from tests.chaos.world import World
+
+logger = logging.getLogger("chaos")
 
 Fault = Callable[[World], AbstractContextManager[None]]
 
@@ -168,7 +171,9 @@ def _broken(world: World, *only: dict[str, Any], **effect: Any) -> Iterator[None
 
 @contextmanager
 def clock_jumped(world: World) -> Iterator[None]:
-    world.clock.jump(world.rng.choice((-30, -3, -1, 1, 8, 50)))
+    hours = world.rng.choice((-30, -3, -1, 1, 8, 50))
+    logger.info("        by %+d hours", hours)
+    world.clock.jump(hours)
     yield
     world.clock.put_right()
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import cycle
 
+from tests.broker.processes import wait_until
 from tests.chaos import faults
 from tests.chaos.counter import Count, count, depths, expect
 from tests.chaos.faults import Fault
@@ -180,11 +181,13 @@ class Play:
             logger.info("%4.0f s  %d messages sent, %d events stored", self._seconds, before, stored)
             self._go_wrong(broken, during)
         self._send_until(len(self.bodies))
-        result = self._await_end()
+        result, left = self._await_end()
+        seconds = self._seconds
+        if scenario.beat:
+            sweeps = self._sweeps()
+            wait_until(lambda: self._sweeps() > sweeps, "beat to go on sweeping", 30)
         requests = world.queue_proxy.broken() - broken_before
-        return Outcome(
-            scenario.name, self.injected + requests, result, depths(world.wire.sqs), self._seconds
-        )
+        return Outcome(scenario.name, self.injected + requests, result, left, seconds)
 
     @property
     def _seconds(self) -> float:
@@ -203,6 +206,10 @@ class Play:
             self._send_until(during)
             time.sleep(seconds)
 
+    def _sweeps(self) -> int:
+        query = "SELECT count(*) FROM django_celery_results_taskresult WHERE task_name LIKE '%_runs'"
+        return int(self.world.database.rows(query)[0][0])
+
     def _send_until(self, end: int) -> None:
         self.world.wire.send(self.bodies[self._sent : end])
         self._sent = end
@@ -214,11 +221,12 @@ class Play:
                 return int(stored)
             time.sleep(0.05)
 
-    def _await_end(self) -> Count:
+    def _await_end(self) -> tuple[Count, dict[str, int]]:
         while True:
             is_over = time.monotonic() > self._deadline
-            if is_over or not any(depths(self.world.wire.sqs).values()):
+            left = depths(self.world.wire.sqs)
+            if is_over or not any(left.values()):
                 result = count(self.expected, self.world.database.rows)
                 if is_over or result.is_right:
-                    return result
+                    return result, left
             time.sleep(0.5)
