@@ -25,7 +25,7 @@ test-postgresql: $(READY) ## the tests that have to do with a database, on Postg
 	TEST_ENGINE=postgresql $(BIN)/coverage run -m pytest $(or $(TESTS),tests/db tests/broker/test_pipeline.py tests/broker/test_database_away.py)
 
 chaos: $(READY) ## break everything, 10,000 messages each (SEED=3 repeats, SCENARIO=disk-full picks, EVENTS=500)
-	CHAOS_EVENTS=$(or $(EVENTS),10000) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest tests/chaos -v --timeout=1200 \
+	CHAOS_EVENTS=$(or $(EVENTS),10000) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest tests/chaos -v \
 	  -o log_cli=true -o log_cli_level=INFO -o log_cli_format="%(message)s" $(if $(SCENARIO),-k $(SCENARIO))
 
 lint: $(READY) ## ruff, mypy, and the checks of Django

@@ -16,7 +16,7 @@ from tests.environment import TEMPORARY
 
 #: So many messages a scenario. `make chaos` says how many; all tests together play a short version.
 IS_SHORT = not os.environ.get("CHAOS_EVENTS")
-EVENTS = int(os.environ.get("CHAOS_EVENTS") or 600)
+EVENTS = int(os.environ.get("CHAOS_EVENTS") or 300)
 SEED = int(os.environ.get("CHAOS_SEED") or random.randrange(10**6))
 
 COLUMNS = (

@@ -13,10 +13,13 @@ from tests.broker.wire import Wire
 from tests.chaos.conftest import EVENTS, IS_SHORT, SEED
 from tests.chaos.databases import Postgres, Sqlite, small_disk, sqlite_template
 from tests.chaos.faults import disk_full
-from tests.chaos.scenarios import SCENARIOS, SHORT, Outcome, Play, Scenario
+from tests.chaos.scenarios import SCENARIOS, SHORT, Outcome, Play, Scenario, patience
 from tests.chaos.traffic import interleaved
 from tests.chaos.world import QueueProxy, World
 from tests.environment import TEMPORARY
+
+#: More than the scenario's own patience, which says what is missing.
+pytestmark = pytest.mark.timeout(patience(EVENTS) + 120)
 
 
 @pytest.fixture(params=SHORT if IS_SHORT else SCENARIOS, ids=attrgetter("name"))

@@ -38,7 +38,7 @@ def interleaved(total: int, rng: random.Random) -> tuple[list[str], set[str]]:
     there are ties; a run goes on after its end, now and then.
     """
     n_hostile, n_copies = total // 20, total // 10
-    names = [(f"manual__{number:04}", rng.choice(HOSTS)) for number in range(max(8, total // 400))]
+    names = [(f"manual__{number:04}", rng.choice(HOSTS)) for number in range(max(6, total // 400))]
     # Recent, so that no run is stale by the true clock.
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=30)
     good = [
