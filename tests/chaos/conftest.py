@@ -46,7 +46,8 @@ def outcomes() -> list[Outcome]:
 
 
 def pytest_report_header() -> str:
-    return f"chaos: seed {SEED}, {EVENTS} messages a scenario"
+    disk = "" if os.geteuid() == 0 else ", no full disk (this is not root)"
+    return f"chaos: seed {SEED}, {EVENTS} messages a scenario{disk}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

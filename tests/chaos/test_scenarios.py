@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
@@ -35,7 +36,10 @@ def database(scenario: Scenario, request: pytest.FixtureRequest) -> Iterator[Sql
         yield Postgres(request.getfixturevalue("postgres_server"), name)
         return
     folder = TEMPORARY / name
-    disk = small_disk(folder) if (disk_full,) in scenario.groups else nullcontext(folder)
+    fills_disk = (disk_full,) in scenario.groups
+    if fills_disk and os.geteuid() != 0:
+        pytest.skip("only root may mount a disk: unshare -Urm make chaos SCENARIO=disk-full")
+    disk = small_disk(folder) if fills_disk else nullcontext(folder)
     folder.mkdir()
     with disk:
         yield Sqlite(folder, sqlite_template(TEMPORARY))
