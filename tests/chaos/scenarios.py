@@ -67,8 +67,9 @@ class Scenario:
     beat: bool = False
 
     def visibility_timeout(self, n_bodies: int) -> int:
-        """Return seconds: more than it takes to collect and publish what is sent at once."""
-        return 60 if self.holds_long else 5 + n_bodies // 400
+        """Return seconds: more than a busy machine needs for what a worker holds. With fewer, all is
+        delivered again and again, and no end of it."""
+        return 60 if self.holds_long else 15 + n_bodies // 400
 
     def moments(self, n_bodies: int) -> int:
         """Return how often something goes wrong: enough for each fault of a group."""
@@ -175,7 +176,7 @@ class Play:
         broken_before = world.queue_proxy.broken()
         if scenario.beat:
             world.database.execute(
-                "UPDATE django_celery_beat_intervalschedule SET every = 1, period = 'seconds'"
+                "UPDATE django_celery_beat_intervalschedule SET every = 3, period = 'seconds'"
             )
             world.start_beat()
         moments = scenario.moments(len(self.bodies))
