@@ -168,7 +168,7 @@ class Postgres:
             crossing = f"""
                 SELECT 1 FROM pg_locks AS waits JOIN pg_locks AS holds USING (pid)
                 WHERE NOT waits.granted AND waits.relation = '{first}'::regclass
-                AND holds.relation = '{second}'::regclass AND holds.mode = 'RowExclusiveLock'
+                AND holds.relation = '{second}'::regclass AND holds.mode LIKE 'Row%'
             """
             deadline = time.monotonic() + CROSSING_SECONDS
             while not self.rows(crossing) and time.monotonic() < deadline:
