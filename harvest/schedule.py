@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
+
+from harvest.recording import TransientError
+
+logger = logging.getLogger(__name__)
 
 LONG_AGO = datetime.min  # noqa: DTZ901 - naive, as django-celery-beat's own
 
@@ -30,6 +35,21 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc] # it has no types
 
     def install_default_entries(self, data: Any) -> None:
         """Do nothing: a migration makes the entries, once."""
+
+    def all_as_schedule(self) -> Any:
+        """Read the schedule. While the database is away, what was read last goes on: else beat ends.
+
+        Raises:
+            TransientError: there is nothing yet that could go on.
+        """
+        try:
+            return super().all_as_schedule()
+        except TransientError as error:
+            if self._schedule is None:
+                raise
+            logger.warning("could not read the schedule, going on with the last: %s", error)
+            self._last_full_sync = LONG_AGO
+            return self._schedule
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
         """Run what is due, as ever. Read the schedule again when the clock has gone back: what was

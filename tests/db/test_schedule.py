@@ -7,8 +7,9 @@ from importlib import import_module
 
 import pytest
 from django.apps import apps
+from django.db import OperationalError
 from django.utils import timezone
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
 from celery_app import app
 from harvest.schedule import Scheduler
@@ -59,3 +60,22 @@ def test_clock_that_was_ahead_stops_no_sweep() -> None:
 
     assert schedule[sweep.name].is_due().next <= sweep.interval.every * 60
     assert schedule[cleanup.name].is_due().next <= timedelta(days=1).total_seconds()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_database_that_is_away_ends_no_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    import_module("harvest.migrations.0002_schedule").make_schedule(apps, None)
+    scheduler = Scheduler(app=app, lazy=True)
+    names = set(scheduler.schedule)
+    PeriodicTasks.update_changed()
+    assert set(scheduler.schedule) == names
+
+    def refuse(self: Scheduler) -> None:
+        raise OperationalError("the database is away")
+
+    PeriodicTask.objects.filter(name="reconcile_runs").update(enabled=False)
+    PeriodicTasks.update_changed()
+    with monkeypatch.context() as away:
+        away.setattr(Scheduler, "enabled_models", refuse)
+        assert set(scheduler.schedule) == names
+    assert set(scheduler.schedule) == names - {"reconcile_runs"}
