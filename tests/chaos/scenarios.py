@@ -196,6 +196,7 @@ class Play:
         seconds = self._seconds
         if scenario.beat:
             sweeps = self._sweeps()
+            assert world.beat.is_alive, world.beat.log
             wait_until(lambda: self._sweeps() > sweeps, "beat to go on sweeping", 30)
         requests = world.queue_proxy.broken() - broken_before
         return Outcome(scenario.name, self.injected + requests, result, left, seconds)
