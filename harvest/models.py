@@ -7,7 +7,7 @@ Columns keep the registry's names, which its users know. What the pipeline write
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -85,10 +85,15 @@ class HarvestRunQuerySet(models.QuerySet["HarvestRun"]):
             silent |= Q(dag_id=dag_id, last_event_at__lte=now - silence)
         return self.filter(silent, status=HarvestRun.Status.RUNNING)
 
-    def overdue(self, moment: datetime) -> HarvestRunQuerySet:
-        """Return the runs whose events were recorded by this moment and whose status does not
-        tell of them yet: the task that was to do that is lost, or late."""
-        return self.filter(recompute_due_at__lte=moment)
+    def overdue(self, now: datetime, grace: timedelta) -> HarvestRunQuerySet:
+        """Return the runs whose status does not tell of all their events, though the time to do that
+        is over: the task is lost, or late. Who recorded them may have had a clock that was ahead."""
+        return self.filter(Q(recompute_due_at__lte=now - grace) | Q(recompute_due_at__gt=now + grace))
+
+    def ahead(self, moment: datetime) -> HarvestRunQuerySet:
+        """Return the running runs that were looked at after this moment: by a clock that was ahead, so
+        that what it found may not be so."""
+        return self.filter(reconciled_at__gt=moment, status=HarvestRun.Status.RUNNING)
 
     def unlinked(self) -> HarvestRunQuerySet:
         """Return the runs whose collection has been made known since their events came."""

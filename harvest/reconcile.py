@@ -31,7 +31,8 @@ def due_runs(now: datetime, limit: int = SLICE) -> list[int]:
     runs = HarvestRun.objects
     not_looked_at = Q(stale_since=None) | Q(reconciled_at__lte=now - LOOK_AGAIN_AFTER)
     questions: tuple[QuerySet[HarvestRun], ...] = (
-        runs.overdue(now - RECOMPUTE_GRACE).order_by("recompute_due_at"),
+        runs.overdue(now, RECOMPUTE_GRACE).order_by("recompute_due_at"),
+        runs.ahead(now + RECOMPUTE_GRACE).order_by("reconciled_at"),
         runs.silent(stale_after(), now)
         .filter(not_looked_at)
         .order_by(F("reconciled_at").asc(nulls_first=True), "last_event_at"),

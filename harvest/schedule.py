@@ -2,13 +2,60 @@
 
 from __future__ import annotations
 
+import logging
+from datetime import datetime
 from typing import Any
 
-from django_celery_beat.schedulers import DatabaseScheduler
+from django.utils import timezone
+from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
+
+from harvest.recording import TransientError
+
+logger = logging.getLogger(__name__)
+
+LONG_AGO = datetime.min  # noqa: DTZ901 - naive, as django-celery-beat's own
+
+
+class Entry(ModelEntry):  # type: ignore[misc] # it has no types
+    """django-celery-beat's, which a clock that was ahead does not stop until that time has come."""
+
+    last_run_at: datetime
+
+    def is_due(self) -> Any:
+        """Return whether it is due, and when to ask again, counted from now at the latest."""
+        self.last_run_at = self.model.last_run_at = min(self.last_run_at, timezone.now())
+        return super().is_due()
 
 
 class Scheduler(DatabaseScheduler):  # type: ignore[misc] # it has no types
     """django-celery-beat's, without the entries that it writes anew at every start."""
 
+    Entry = Entry
+    _last_tick = LONG_AGO
+
     def install_default_entries(self, data: Any) -> None:
         """Do nothing: a migration makes the entries, once."""
+
+    def all_as_schedule(self) -> Any:
+        """Read the schedule. While the database is away, what was read last goes on: else beat ends.
+
+        Raises:
+            TransientError: there is nothing yet that could go on.
+        """
+        try:
+            return super().all_as_schedule()
+        except TransientError as error:
+            if self._schedule is None:
+                raise
+            logger.warning("could not read the schedule, going on with the last: %s", error)
+            self._last_full_sync = LONG_AGO
+            return self._schedule
+
+    def tick(self, *args: Any, **kwargs: Any) -> Any:
+        """Run what is due, as ever. Read the schedule again when the clock has gone back: what was
+        planned is planned for a time that is far away by now."""
+        now = datetime.now()  # noqa: DTZ005 - naive, too
+        if now < self._last_tick:
+            self._last_full_sync = LONG_AGO
+        self._last_tick = now
+        return super().tick(*args, **kwargs)

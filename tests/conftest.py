@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from tests.environment import TEMPORARY
+from local.servers import local_aws
+from tests.environment import LOCAL_AWS_PORT, TEMPORARY
 from tests.sns_server import SnsServer
 
 
@@ -19,6 +20,13 @@ def django_db_modify_db_settings() -> None:
     database = settings.DATABASES["default"]
     if "sqlite3" in database["ENGINE"]:
         database["TEST"]["NAME"] = str(TEMPORARY / "test.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[None]:
+    """The local AWS, at the address that the environment names."""
+    with local_aws(LOCAL_AWS_PORT, TEMPORARY / "aws.log"):
+        yield
 
 
 @pytest.fixture

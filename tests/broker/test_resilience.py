@@ -11,6 +11,7 @@ from harvest.models import HarvestEvent, HarvestRun
 from harvest.provision import EVENTS, TASKS
 from harvest.tasks import recompute_run_status
 from local.servers import local_aws
+from tests.broker.clock import Clock
 from tests.broker.conftest import VISIBILITY_TIMEOUT
 from tests.broker.processes import Processes, wait_until
 from tests.broker.test_pipeline import all_done, assert_calm, assert_end_state
@@ -18,6 +19,15 @@ from tests.broker.traffic import mixed
 from tests.broker.wire import Wire
 from tests.environment import TEMPORARY, free_port
 from tests.factories import airflow_event, make_run
+
+
+def sweep_every_second() -> None:
+    every_second, _ = IntervalSchedule.objects.get_or_create(every=1, period="seconds")
+    PeriodicTask.objects.update_or_create(
+        name="reconcile_runs",
+        defaults={"task": "harvest.reconcile_runs", "interval": every_second, "enabled": True},
+    )
+    PeriodicTasks.update_changed()
 
 
 def test_worker_waits_for_absent_queues(processes: Processes, wire: Wire) -> None:
@@ -114,12 +124,7 @@ def test_worker_without_queue_url_says_what_to_do(processes: Processes, wire: Wi
 
 def test_beat_sweeps_by_the_schedule_of_the_admin(processes: Processes, wire: Wire) -> None:
     silent = make_run(last_event_at=timezone.now() - timedelta(days=1), first_event_at=timezone.now())
-    every_second, _ = IntervalSchedule.objects.get_or_create(every=1, period="seconds")
-    PeriodicTask.objects.update_or_create(
-        name="reconcile_runs",
-        defaults={"task": "harvest.reconcile_runs", "interval": every_second, "enabled": True},
-    )
-    PeriodicTasks.update_changed()
+    sweep_every_second()
     processes.worker()
 
     processes.start("celery", "-A", "celery_app", "beat")
@@ -127,6 +132,19 @@ def test_beat_sweeps_by_the_schedule_of_the_admin(processes: Processes, wire: Wi
     wait_until(
         HarvestRun.objects.filter(pk=silent.pk, stale_since__isnull=False).exists, "the stale run"
     )
+
+
+def test_beat_sweeps_on_when_the_clock_goes_back(processes: Processes, wire: Wire) -> None:
+    sweep_every_second()
+    clock = Clock(TEMPORARY / "clock")
+    clock.jump(50)
+
+    beat = processes.start("celery", "-A", "celery_app", "beat", **clock.variables)
+    beat.wait_for("Sending due task")
+    clock.put_right()
+    sent = beat.log.count("Sending due task")
+
+    wait_until(lambda: beat.log.count("Sending due task") > sent + 2, "beat to go on")
 
 
 def test_task_message_that_nobody_can_read_ends_no_worker(processes: Processes, wire: Wire) -> None:

@@ -52,6 +52,12 @@ def test_due_runs_whose_recompute_is_lost(recorded: datetime, due: bool) -> None
     assert due_runs(NOW) == [run.pk] * due
 
 
+def test_due_runs_whose_recompute_is_lost_by_a_clock_that_was_ahead() -> None:
+    run = make_quiet_run(recompute_due_at=NOW + 50 * HOUR)
+
+    assert due_runs(NOW) == [run.pk]
+
+
 # --- Silent ---------------------------------------------------------------------------------------
 
 
@@ -103,6 +109,19 @@ def test_due_runs_silent_run_that_is_not_stale_yet_does_not_wait_for_the_hour() 
     run = make_quiet_run(last_event_at=NOW - 7 * HOUR, reconciled_at=NOW - MINUTE)
 
     assert due_runs(NOW) == [run.pk]
+
+
+def test_due_runs_that_a_clock_that_was_ahead_took_for_silent() -> None:
+    run = make_quiet_run(stale_since=NOW + 50 * HOUR, reconciled_at=NOW + 50 * HOUR)
+
+    assert due_runs(NOW) == [run.pk]
+    assert look_at(run.pk) == "running"
+
+
+def test_due_runs_clocks_may_differ_by_a_little() -> None:
+    make_quiet_run(recompute_due_at=NOW + MINUTE, reconciled_at=NOW + MINUTE)
+
+    assert due_runs(NOW) == []
 
 
 # --- Not linked -----------------------------------------------------------------------------------

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from importlib import import_module
 
 import pytest
 from django.apps import apps
-from django_celery_beat.models import PeriodicTask
+from django.db import OperationalError
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
 from celery_app import app
 from harvest.schedule import Scheduler
@@ -42,3 +45,37 @@ def test_sweeps_that_nobody_took_do_not_pile_up() -> None:
     sweep = PeriodicTask.objects.get(name="reconcile_runs")
 
     assert sweep.expire_seconds == sweep.interval.every * 60
+
+
+@pytest.mark.django_db(transaction=True)
+def test_clock_that_was_ahead_stops_no_sweep() -> None:
+    import_module("harvest.migrations.0002_schedule").make_schedule(apps, None)
+    sweep = PeriodicTask.objects.get(name="reconcile_runs")
+    cleanup = PeriodicTask.objects.get(name="celery.backend_cleanup")
+    for task, ahead in ((sweep, timedelta(hours=50)), (cleanup, timedelta(days=10))):
+        task.last_run_at = timezone.now() + ahead
+        task.save()
+
+    schedule = Scheduler(app=app, lazy=True).schedule
+
+    assert schedule[sweep.name].is_due().next <= sweep.interval.every * 60
+    assert schedule[cleanup.name].is_due().next <= timedelta(days=1).total_seconds()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_database_that_is_away_ends_no_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    import_module("harvest.migrations.0002_schedule").make_schedule(apps, None)
+    scheduler = Scheduler(app=app, lazy=True)
+    names = set(scheduler.schedule)
+    PeriodicTasks.update_changed()
+    assert set(scheduler.schedule) == names
+
+    def refuse(self: Scheduler) -> None:
+        raise OperationalError("the database is away")
+
+    PeriodicTask.objects.filter(name="reconcile_runs").update(enabled=False)
+    PeriodicTasks.update_changed()
+    with monkeypatch.context() as away:
+        away.setattr(Scheduler, "enabled_models", refuse)
+        assert set(scheduler.schedule) == names
+    assert set(scheduler.schedule) == names - {"reconcile_runs"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.environment import Local
-from local.servers import _server
+from local.servers import server
 from tests.environment import free_port
 
 
@@ -35,6 +35,6 @@ def test_secret_key_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_server_that_ends_at_once_is_named(tmp_path: Path) -> None:
     with (
         pytest.raises(RuntimeError, match=r"nothing listens on port .* see .*server\.log"),
-        _server(["false"], {}, free_port(), tmp_path / "server.log"),
+        server(["false"], {}, free_port(), tmp_path / "server.log"),
     ):
         pass
