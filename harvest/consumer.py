@@ -14,12 +14,13 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from celery import bootsteps, chain
 from celery.exceptions import OperationalError
+from celery.worker import state
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import close_old_connections
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 COLLECT_MESSAGES = 5_000
 COLLECT_BYTES = 16 * 1024 * 1024
 COLLECT_SECONDS = 5.0
+#: Between looks at a queue that gives little, while the worker has more tasks than it can run.
+BUSY_SECONDS = 0.2
 
 #: While nothing can be published, what was received is kept from others for this long at a time.
 HOLD_SECONDS = 120
@@ -76,7 +79,10 @@ class RikoltiConsumer(bootsteps.StartStopStep):
             if problem.is_serious():
                 raise ImproperlyConfigured(f"{problem.msg} {problem.hint or ''}".strip())
             logger.warning("%s %s", problem.msg, problem.hint)
-        self.receiver = Receiver(RawQueue(settings.RIKOLTI_EVENTS_QUEUE_URL))
+        self.receiver = Receiver(
+            RawQueue(settings.RIKOLTI_EVENTS_QUEUE_URL),
+            is_busy=lambda: len(state.reserved_requests) > parent.pool.num_processes,
+        )
         self.receiver.start()
 
     def stop(self, parent: Any) -> None:
@@ -88,11 +94,15 @@ class RikoltiConsumer(bootsteps.StartStopStep):
 
 
 class Receiver(threading.Thread):
-    """Receives, collects, publishes and deletes, until it is stopped. Raises nothing."""
+    """Receives, collects, publishes and deletes, until it is stopped. Raises nothing.
 
-    def __init__(self, queue: RawQueue) -> None:
+    ``is_busy`` says whether tasks wait: then more chains would only wait as well.
+    """
+
+    def __init__(self, queue: RawQueue, is_busy: Callable[[], bool] = lambda: False) -> None:
         super().__init__(name="rikolti-receiver", daemon=True)
         self.queue = queue
+        self._is_busy = is_busy
         self._deleter = Deleter(queue.client, queue.url)
         self._stopping = threading.Event()
         self._busy = threading.Event()
@@ -128,12 +138,16 @@ class Receiver(threading.Thread):
         self._deleter.close(STOP_BUSY_SECONDS)
 
     def _collect(self) -> list[SqsMessage]:
-        """Return what the queue has: at once when it is quiet, in big bites when it is not."""
+        """Return what the queue has: at once when all is quiet, in big bites when it is not.
+
+        A worker that is busy takes big bites, too. Else events that come one by one would make a
+        chain each, as many as no worker can keep up with, however empty the queue is.
+        """
         received = self.queue.receive(LONG_POLL)
         self._busy.set()
         started, size, messages = time.monotonic(), _size(received), [*received]
         while (
-            len(received) == MOST_AT_ONCE
+            (len(received) == MOST_AT_ONCE or self._waits_while_busy())
             and len(messages) < COLLECT_MESSAGES
             and size < COLLECT_BYTES
             and time.monotonic() - started < COLLECT_SECONDS
@@ -147,6 +161,12 @@ class Receiver(threading.Thread):
             messages.extend(received)
             size += _size(received)
         return messages
+
+    def _waits_while_busy(self) -> bool:
+        if not self._is_busy():
+            return False
+        self._stopping.wait(BUSY_SECONDS)
+        return True
 
     def _hand_over(self, messages: list[SqsMessage]) -> None:
         """Publish a chain a run, then delete its messages. Hold them while nothing can be published."""

@@ -70,6 +70,23 @@ def test_backlog_is_taken_in_one_chain_a_run(receiver: Receiver, wire: Wire) -> 
     ]
 
 
+def test_busy_worker_is_given_fewer_and_larger_chains(
+    receiver: Receiver, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = threading.Event()
+    busy.set()
+    monkeypatch.setattr(receiver, "_is_busy", busy.is_set)
+    receiver.start()
+
+    for body in bodies(4):  # one by one, with time for a chain each
+        wire.send([body])
+        wait_until(lambda: wire.attributes(EVENTS)["ApproximateNumberOfMessages"] == "0", "a receive")
+    busy.clear()
+    wait_until(lambda: wire.depths()[EVENTS] == 0, "an empty raw queue")
+
+    assert [task["argsrepr"] for task in tasks_on(wire)] == ["(4 messages of harvest_collection run 0)"]
+
+
 def test_nothing_is_deleted_while_nothing_can_be_published(
     receiver: Receiver, wire: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
