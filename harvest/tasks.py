@@ -7,6 +7,7 @@ worker dies. What can heal is retried without limit; every other error is kept w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any
 
 from celery import Signature, Task, shared_task
@@ -15,15 +16,27 @@ from django.utils import timezone
 from harvest import reconcile, recording
 from harvest.sns import SqsMessage
 
-#: Seconds, with full jitter. Far below the queue's visibility timeout: a task that waits for its
-#: time is held by a worker, and SQS would deliver it to another.
+#: Seconds, with full jitter. SQS delays a message by 15 minutes at most.
 LONGEST_WAIT = 60
 
 #: SQS takes 1 MiB a message, and counts what the network carries.
 COMPRESSION = "zlib"
 
 
-class MessagesTask(Task):  # type: ignore[type-arg]
+class PatientTask(Task):  # type: ignore[type-arg]
+    """A task that waits on the queue for its next try.
+
+    Celery would send the time of that try, for a worker to hold the message until then: 50 hours, if
+    the clock of the sender was 50 hours ahead; and SQS would deliver it again and again meanwhile.
+    """
+
+    def apply_async(self, *args: Any, countdown: float | None = None, **options: Any) -> Any:
+        if countdown:
+            options["DelaySeconds"] = ceil(countdown)
+        return super().apply_async(*args, **options)
+
+
+class MessagesTask(PatientTask):
     """A task whose arguments are large: a retry of it, too, is compressed and shows no body.
 
     It takes what is left to do alone, where some of the messages are stored.
@@ -68,7 +81,7 @@ def record_event(messages: Sequence[Mapping[str, str]]) -> int | None:
         raise
 
 
-@shared_task(name="harvest.recompute_run_status", **RETRY)
+@shared_task(name="harvest.recompute_run_status", base=PatientTask, **RETRY)
 def recompute_run_status(run_id: int | None) -> str:
     """Make a run tell what its stored events say. Without one (all were rejected) do nothing."""
     if run_id is None:
@@ -77,7 +90,7 @@ def recompute_run_status(run_id: int | None) -> str:
     return f"run {run_id}: {run.status if run else 'gone'}"
 
 
-@shared_task(name="harvest.reconcile_runs", **RETRY)
+@shared_task(name="harvest.reconcile_runs", base=PatientTask, **RETRY)
 def reconcile_runs() -> str:
     """The sweep: find the runs that need a look, and have each looked at by a task of its own."""
     run_ids = reconcile.due_runs(timezone.now())
@@ -86,7 +99,7 @@ def reconcile_runs() -> str:
     return f"{len(run_ids)} runs to look at"
 
 
-@shared_task(name="harvest.reconcile_run", **RETRY)
+@shared_task(name="harvest.reconcile_run", base=PatientTask, **RETRY)
 def reconcile_run(run_id: int) -> str:
     """Look at one run: events again, links, staleness."""
     return f"run {run_id}: {reconcile.look_at(run_id)}"

@@ -12,10 +12,12 @@ from django_celery_results.models import TaskResult
 
 from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
 from harvest.provision import TASKS
+from tests.broker.clock import Clock
 from tests.broker.processes import Processes, database_url, wait_until
 from tests.broker.proxy import DatabaseProxy
 from tests.broker.test_pipeline import all_done
 from tests.broker.wire import Wire
+from tests.environment import TEMPORARY
 from tests.factories import airflow_event
 
 EVENTS = 5
@@ -73,6 +75,23 @@ def test_refused_database_multiplies_no_task(
     arguments = " ".join(recorded.values_list("task_args", flat=True))
     assert "1 message of harvest_collection run" in arguments
     assert "secret" not in arguments
+
+
+def test_retry_of_a_worker_whose_clock_was_ahead_does_not_wait_for_that_time(
+    processes: Processes, wire: Wire, proxy: DatabaseProxy
+) -> None:
+    clock = Clock(TEMPORARY / "clock")
+    clock.jump(50)
+    worker = processes.worker(ready=True, DATABASE_URL=proxy.url, **clock.variables)
+
+    proxy.refuse()
+    publish(wire)
+    worker.wait_for("could not store the result")
+    clock.put_right()
+    proxy.let_through()
+    wait_until(lambda: all_done(wire), "empty queues")
+
+    assert_all_is_well(wire)
 
 
 def test_silent_database_ends_no_worker(processes: Processes, wire: Wire, proxy: DatabaseProxy) -> None:

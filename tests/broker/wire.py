@@ -56,7 +56,7 @@ class Wire:
         assert not response.get("Failed"), response
 
     def depths(self) -> dict[str, int]:
-        """Return how many messages each queue holds, received ones included."""
+        """Return how many messages each queue holds, received and delayed ones included."""
         return {name: self._depth(name) for name in QUEUES}
 
     def url(self, name: str) -> str:
@@ -68,9 +68,8 @@ class Wire:
 
     def _depth(self, name: str) -> int:
         attributes = self.attributes(name)
-        return int(attributes["ApproximateNumberOfMessages"]) + int(
-            attributes["ApproximateNumberOfMessagesNotVisible"]
-        )
+        states = ("", "NotVisible", "Delayed")
+        return sum(int(attributes[f"ApproximateNumberOfMessages{state}"]) for state in states)
 
     def is_empty(self) -> bool:
         return not any(self.depths().values())

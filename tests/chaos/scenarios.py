@@ -228,6 +228,7 @@ class Play:
 
     def _await_stored(self, enough: float) -> int:
         while True:
+            self.world.supervise()
             ((stored,),) = self.world.database.rows("SELECT count(*) FROM harvest_harvestevent")
             if stored >= enough or time.monotonic() > self._deadline:
                 return int(stored)
@@ -235,6 +236,7 @@ class Play:
 
     def _await_end(self) -> tuple[Count, dict[str, int]]:
         while True:
+            self.world.supervise()
             is_over = time.monotonic() > self._deadline
             left = depths(self.world.wire.sqs)
             if is_over or not any(left.values()):

@@ -117,6 +117,11 @@ class World:
     def start_worker(self) -> None:
         self.worker = self._processes.worker(str(next(self._numbers)), ready=False)
 
+    def supervise(self) -> None:
+        """Start the next worker where Celery gave up, since a child was killed just as it started."""
+        if not self.worker.is_alive and "Could not start worker processes" in self.worker.log:
+            self.start_worker()
+
     def start_beat(self) -> None:
         self.beat = self._processes.start("celery", "-A", "celery_app", "beat")
 
