@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -17,6 +18,9 @@ from tests.chaos.databases import Postgres, Sqlite
 from tests.chaos.world import World
 
 logger = logging.getLogger("chaos")
+
+#: An idle worker notices that the monitor is gone with its next heartbeat.
+HEARTBEAT_SECONDS = 3
 
 Fault = Callable[[World], AbstractContextManager[None]]
 
@@ -182,6 +186,7 @@ def clock_jumped(world: World) -> Iterator[None]:
 def monitor_gone(world: World) -> Iterator[None]:
     world.monitor.stop()
     yield
+    time.sleep(HEARTBEAT_SECONDS)
     world.monitor.start()
 
 
