@@ -6,8 +6,9 @@
 import os
 from typing import Any
 
+import boto3
 from celery import Celery, Task
-from celery.signals import setup_logging, task_prerun
+from celery.signals import setup_logging, task_prerun, worker_process_init
 from django.db import close_old_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
@@ -26,6 +27,12 @@ monitor.config_from_object("django.conf:settings", namespace="MONITOR")
 @setup_logging.connect
 def leave_logging_to_django(**kwargs: object) -> None:
     """Keep Celery from replacing the LOGGING of the settings."""
+
+
+@worker_process_init.connect
+def forget_session(**kwargs: object) -> None:
+    """Let a pool process make its own session: a thread may have held a lock of this at the fork."""
+    boto3.DEFAULT_SESSION = None
 
 
 @task_prerun.connect

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from bench.figures import Figure
 from bench.traffic import interleaved
-from bench.world import World
+from bench.world import A_REQUEST, World
 from harvest.provision import EVENTS
 from tests.broker.processes import wait_until
 
@@ -153,8 +153,10 @@ def _costs(world: World) -> list[Figure]:
     world.wire.send(interleaved(EVENTS_SENT, RUNS))
     with world.counting() as counts:
         _pipeline(world)
+    million = counts.requests / EVENTS_SENT * 1e6
     return [
         Figure("drain: SQS requests an event", counts.requests / EVENTS_SENT, at_most=0.3),
+        Figure("drain: SQS cost of a million events", million * A_REQUEST, "USD"),
         Figure("drain: SQL queries an event", counts.queries / EVENTS_SENT, at_most=1.0),
         Figure("drain: transactions an event", counts.transactions / EVENTS_SENT),
     ]

@@ -52,7 +52,12 @@ def save(figures: Sequence[Figure], path: Path) -> None:
     """Write the figures with their goals as JSON, beside those of other benchmarks that it has."""
     known = {}
     if path.exists():
-        known = {figure["name"]: figure for figure in json.loads(path.read_text())}
+        renewed = {figure.name.partition(":")[0] for figure in figures}
+        known = {
+            figure["name"]: figure
+            for figure in json.loads(path.read_text())
+            if figure["name"].partition(":")[0] not in renewed
+        }
     known |= {figure.name: {**asdict(figure), "met": figure.met} for figure in figures}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([*known.values()], indent=2) + "\n")

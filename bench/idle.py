@@ -5,12 +5,9 @@ from __future__ import annotations
 import time
 
 from bench.figures import Figure
-from bench.world import World
+from bench.world import A_REQUEST, World
 
 SECONDS = 180
-
-#: US dollars a million requests of a standard queue, as Amazon lists it for the first tiers.
-DOLLARS_PER_MILLION = 0.40
 
 
 def run(world: World) -> list[Figure]:
@@ -24,6 +21,6 @@ def run(world: World) -> list[Figure]:
     a_minute = counts.requests / SECONDS * 60
     return [
         Figure("idle: SQS requests a minute", a_minute, at_most=9),
-        Figure("idle: cost of a day", a_minute * 24 * 60 / 1e6 * DOLLARS_PER_MILLION, "USD"),
+        Figure("idle: cost of a day", a_minute * 24 * 60 * A_REQUEST, "USD"),
         Figure("idle: SQL queries a minute", counts.queries / SECONDS * 60),
     ]

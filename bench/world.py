@@ -19,6 +19,9 @@ from tests.broker.wire import Wire
 #: As in production: settings without DEBUG, which would keep every query in memory.
 PRODUCTION = {"DEBUG": "0", "ALLOWED_HOSTS": "127.0.0.1", "RIKOLTI_VERIFY_SIGNATURES": "0"}
 
+#: US dollars for a request to a standard queue of SQS, as Amazon lists it for the first tiers.
+A_REQUEST = 0.40 / 1e6
+
 #: Seconds: so long that nothing is delivered twice meanwhile.
 VISIBILITY_TIMEOUT = 300
 

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 
 from harvest import limits
 from harvest.airflow import RunKey, parse_event
+from harvest.errors import MalformedMessage
 from harvest.sns import SqsMessage, parse_notification
+
+#: Messages that can't be read, in one batch: alone, thousands of them would take the consumer longer to
+#: publish than the queue hides them.
+MAX_UNREADABLE = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Messages of one run, or one message of which no run can be found (``key`` is None)."""
+    """Messages of one run, or some of which no run can be found (``key`` is None)."""
 
     key: RunKey | None
     messages: Sequence[SqsMessage]
@@ -28,24 +33,22 @@ class Batch:
 def group_by_run(messages: Iterable[SqsMessage]) -> list[Batch]:
     """Sort messages into batches, bounded by count and bytes, each in order of arrival."""
     by_run: dict[RunKey, list[SqsMessage]] = {}
+    unreadable: list[SqsMessage] = []
     batches: list[Batch] = []
     for message in messages:
-        key = find_run_key(message)
-        if key is None:
+        try:
+            key = parse_event(parse_notification(message)).key
+        except MalformedMessage:  # recording finds the reason again, and keeps it with the message
+            unreadable.append(message)
+        except Exception:  # a fault of ours: who knows what recording makes of it
             batches.append(Batch(None, [message]))
         else:
             by_run.setdefault(key, []).append(message)
+    for start in range(0, len(unreadable), MAX_UNREADABLE):
+        batches.extend(Batch(None, part) for part in _split(unreadable[start : start + MAX_UNREADABLE]))
     for run, run_messages in by_run.items():
         batches.extend(Batch(run, part) for part in _split(run_messages))
     return batches
-
-
-def find_run_key(message: SqsMessage) -> RunKey | None:
-    """Return the run that a message speaks of, or None where it can't be found, for any reason."""
-    try:
-        return parse_event(parse_notification(message)).key
-    except Exception:  # recording finds the reason again, and keeps it with the message
-        return None
 
 
 def _split(messages: Sequence[SqsMessage]) -> Iterator[Sequence[SqsMessage]]:

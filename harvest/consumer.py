@@ -107,8 +107,11 @@ class Receiver(threading.Thread):
         self._stopping = threading.Event()
         self._busy = threading.Event()
 
-    def run(self) -> None:
+    def start(self) -> None:
         self._deleter.start()
+        super().start()
+
+    def run(self) -> None:
         logger.info("taking events from %s", self.queue.name)
         backoff = _backoff()
         while not self._stopping.is_set():

@@ -27,8 +27,8 @@ MOST_AT_ONCE = 10
 #: Seconds that a deletion waits for others, to be one request with them.
 LINGER_SECONDS = 0.1
 
-#: Receipt handles that wait. Who brings more waits, too.
-MOST_WAITING = 10_000
+#: Receipt handles that wait, several times what the consumer collects.
+MOST_WAITING = 50_000
 
 
 def delete_batch(client: SQSClient, url: str, receipt_handles: Sequence[str]) -> None:
@@ -59,9 +59,13 @@ class Deleter(threading.Thread):
         self._waiting: queue.Queue[str | None] = queue.Queue(MOST_WAITING)
 
     def delete(self, receipt_handles: Iterable[str]) -> None:
-        """Have messages deleted soon."""
+        """Have messages deleted soon. Never waits: where too many wait already, they come back."""
         for receipt_handle in receipt_handles:
-            self._waiting.put(receipt_handle)
+            try:
+                self._waiting.put_nowait(receipt_handle)
+            except queue.Full:
+                logger.warning("too much to delete from %s: it comes back", self.queue_name)
+                return
 
     def close(self, patience: float) -> None:
         """Delete what waits, for so many seconds at the most."""

@@ -66,5 +66,8 @@ MAX_LINE = 120
 #: exception's.
 MAX_FETCHED = 2_000
 
+#: Words of a search in the admin, each of which is a few queries.
+MAX_WORDS = 10
+
 #: Choices that a filter beside a list offers. Rikolti has five DAGs; a stranger may invent any number.
 MAX_CHOICES = 50

@@ -35,6 +35,10 @@ CLOSE_SECONDS = 10.0
 class Channel(SQS.Channel):
     """Receives in a thread, one receive at a time for each queue."""
 
+    #: What is in hand when a channel closes comes back by itself. kombu would put a second message on
+    #: the queue, or write its body to a file where the queue is away.
+    do_restore = False
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._deleters: dict[str, Deleter] = {}
@@ -55,13 +59,24 @@ class Channel(SQS.Channel):
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         """Have a task's message deleted, with others, and not on the worker's loop."""
-        message = self.qos.get(delivery_tag).delivery_info
-        url = message["sqs_queue"]
+        try:
+            message = self.qos.get(delivery_tag).delivery_info
+            self._deleter(message["sqs_queue"]).delete([message["sqs_message"]["ReceiptHandle"]])
+        except Exception:  # it comes back, and this must not end the worker's loop
+            logger.exception("could not have the message of a task deleted")
+        finally:
+            self.qos.ack(delivery_tag)
+
+    def _deleter(self, url: str) -> Deleter:
         if url not in self._deleters:
-            self._deleters[url] = Deleter(self.sqs(queue=message["routing_key"]), url)
+            self._deleters[url] = Deleter(self._client(url), url)
             self._deleters[url].start()
-        self._deleters[url].delete([message["sqs_message"]["ReceiptHandle"]])
-        self.qos.ack(delivery_tag)
+        return self._deleters[url]
+
+    def _client(self, url: str) -> SQSClient:
+        names = {queue["url"]: name for name, queue in self.predefined_queues.items()}
+        client: SQSClient = self.sqs(queue=names[url])
+        return client
 
     def close(self) -> None:
         super().close()

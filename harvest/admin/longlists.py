@@ -82,7 +82,7 @@ def search(
     an index; all at once, over several tables, none could.
     """
     everything = queryset.model._base_manager
-    for word in search_term.split():
+    for word in search_term.split()[: limits.MAX_WORDS]:
         *others, last = meanings(word)
         found = (meaning for meaning in others if everything.filter(meaning).exists())
         queryset = queryset.filter(next(found, last))

@@ -198,13 +198,13 @@ def test_what_can_neither_be_published_nor_verified_stays_in_hand(
     assert HarvestEvent.objects.count() == 1
 
 
-def test_what_has_no_run_is_a_chain_of_its_own(receiver: Receiver, wire: Wire) -> None:
+def test_what_has_no_run_is_in_a_chain_of_its_own(receiver: Receiver, wire: Wire) -> None:
     wire.send(["not JSON", '{"properties": "x"}', *bodies(2)])
 
     receiver.start()
     wait_until(lambda: wire.depths()[EVENTS] == 0, "an empty raw queue")
 
-    assert len(tasks_on(wire)) == 3
+    assert len(tasks_on(wire)) == 2
 
 
 def test_receiver_outlives_what_it_never_expected(

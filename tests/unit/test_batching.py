@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harvest import batching
 from harvest.airflow import RunKey
-from harvest.batching import find_run_key, group_by_run
+from harvest.batching import MAX_UNREADABLE, group_by_run
 from harvest.limits import MAX_BATCH_BYTES, MAX_BATCH_MESSAGES
 from harvest.sns import SqsMessage
 from tests.factories import HOST, airflow_event, message, sns_body, sqs_message
@@ -51,13 +51,10 @@ def test_group_by_run_keeps_copies_together() -> None:
     assert sizes(grouped(sqs_message(body), sqs_message(body))) == [2]
 
 
-def test_group_by_run_gives_each_bad_message_a_batch_of_its_own() -> None:
+def test_group_by_run_keeps_bad_messages_from_good_ones() -> None:
     good, bad = message(), sqs_message("not JSON")
 
-    batches = grouped(bad, good, bad, message())
-
-    assert sorted(sizes(batches)) == [1, 1, 2]
-    assert batches.count([bad]) == 2
+    assert grouped(bad, good, bad) == [[bad, bad], [good]]
 
 
 def test_group_by_run_bounds_the_number_of_messages() -> None:
@@ -94,24 +91,34 @@ def test_batch_says_what_it_is_without_a_body() -> None:
     assert str(of_no_run) == "1 message of no run: 4f338efd"
 
 
-def test_find_run_key_of_an_event() -> None:
-    assert find_run_key(message()) == RunKey(
-        HOST, "harvest_collection", "manual__2026-11-24T05:21:34+00:00"
-    )
+def run_key(message: SqsMessage) -> RunKey | None:
+    [batch] = group_by_run([message])
+    return batch.key
+
+
+def test_key_of_an_event() -> None:
+    assert run_key(message()) == RunKey(HOST, "harvest_collection", "manual__2026-11-24T05:21:34+00:00")
 
 
 @pytest.mark.parametrize("body", ["", "not JSON", "[]", sns_body({}), sns_body("x", Type="Other")])
-def test_find_run_key_of_no_event(body: str) -> None:
-    assert find_run_key(sqs_message(body)) is None
+def test_no_event_has_no_key(body: str) -> None:
+    assert run_key(sqs_message(body)) is None
 
 
-def test_find_run_key_survives_a_fault_of_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_that_cannot_be_read_share_few_batches() -> None:
+    unreadable = [sqs_message(f"not JSON {number}") for number in range(MAX_UNREADABLE + 1)]
+
+    assert grouped(*unreadable) == [unreadable[:-1], unreadable[-1:]]
+
+
+def test_group_by_run_survives_a_fault_of_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
     def break_down(message: SqsMessage) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(batching, "parse_notification", break_down)
 
-    assert find_run_key(message()) is None
+    first, second = message(), message()
+    assert grouped(first, second) == [[first], [second]]
 
 
 messages = st.lists(
@@ -136,10 +143,9 @@ def test_group_by_run_loses_nothing_and_mixes_nothing(received: list[SqsMessage]
     regrouped = [one for batch in batches for one in batch.messages]
     assert sorted(map(id, regrouped)) == sorted(map(id, received))
     for batch in batches:
-        assert {find_run_key(one) for one in batch.messages} == {batch.key}
+        assert {run_key(one) for one in batch.messages} == {batch.key}
         if len(batch.messages) > 1:
-            assert batch.key is not None
             assert sum(len(one.body.encode()) for one in batch.messages) <= MAX_BATCH_BYTES
-    for key in {find_run_key(one) for one in received} - {None}:
-        own = [one for one in received if find_run_key(one) == key]
-        assert [one for one in regrouped if find_run_key(one) == key] == own
+    for key in {run_key(one) for one in received} - {None}:
+        own = [one for one in received if run_key(one) == key]
+        assert [one for one in regrouped if run_key(one) == key] == own
