@@ -53,7 +53,8 @@ def test_acknowledging_what_is_not_known_is_no_error(
 
 def test_closing_sends_nothing_again(connection: Connection, wire: Wire) -> None:
     channel = connection.channel()
-    receive(channel, wire, {"body": "", "properties": {"delivery_info": {"routing_key": TASKS}}})
+    delivery_info = {"exchange": TASKS, "routing_key": TASKS}
+    receive(channel, wire, {"body": "", "properties": {"delivery_info": delivery_info}})
 
     channel.close()
 
