@@ -35,10 +35,6 @@ CLOSE_SECONDS = 10.0
 class Channel(SQS.Channel):
     """Receives in a thread, one receive at a time for each queue."""
 
-    #: What is in hand when a channel closes comes back by itself. kombu would put a second message on
-    #: the queue, or write its body to a file where the queue is away.
-    do_restore = False
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._deleters: dict[str, Deleter] = {}
@@ -83,6 +79,16 @@ class Channel(SQS.Channel):
         for deleter in self._deleters.values():
             deleter.close(CLOSE_SECONDS)
         self._deleters.clear()
+
+    def _restore(self, message: Any, *args: Any) -> None:
+        """Give a message back when the channel closes, sooner than it would come back by itself.
+
+        Where that fails, kombu would write its body to a file.
+        """
+        try:
+            super()._restore(message, *args)
+        except Exception as error:
+            logger.warning("could not give a message back, it comes back by itself: %s", error)
 
     def _schedule_queue(self, queue: str) -> None:
         """Ask for tasks when there is room for some, rather than for each one that ends."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from celery import current_app
 from kombu import Connection
 
@@ -51,11 +53,20 @@ def test_acknowledging_what_is_not_known_is_no_error(
     assert "could not have the message of a task deleted" in caplog.text
 
 
-def test_closing_sends_nothing_again(connection: Connection, wire: Wire) -> None:
+def test_closing_writes_no_body_to_a_file(
+    connection: Connection,
+    wire: Wire,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     channel = connection.channel()
-    delivery_info = {"exchange": TASKS, "routing_key": TASKS}
+    delivery_info = {"exchange": "", "routing_key": TASKS}
     receive(channel, wire, {"body": "", "properties": {"delivery_info": delivery_info}})
+    monkeypatch.setattr(channel, "_put", Mock(side_effect=EndpointConnectionError(endpoint_url="it")))
 
     channel.close()
 
+    assert "could not give a message back" in caplog.text
+    assert "EMERGENCY" not in capsys.readouterr().err
     assert wire.depths()[TASKS] == 1
