@@ -186,8 +186,8 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_ACKS_ON_FAILURE_OR_TIMEOUT = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 4
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
-# What a worker has taken waits for up to three others: four times the limit, and the longest wait of
-# a retry, stay within the visibility timeout of avram-tasks (setup_queues makes it 300 s).
+# What a worker has taken waits for up to three others: four times the limit stay within the
+# visibility timeout of avram-tasks (setup_queues makes it 300 s).
 CELERY_TASK_SOFT_TIME_LIMIT = 50
 CELERY_TASK_TIME_LIMIT = 60
 

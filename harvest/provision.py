@@ -93,7 +93,7 @@ class Provisioner:
                 {"VisibilityTimeout": self._timeout(120), **common},
                 max_receives=100,
             ),
-            # Longer than CELERY_TASK_TIME_LIMIT and than a retry's longest wait.
+            # Longer than four times CELERY_TASK_TIME_LIMIT: a worker holds tasks that wait for others.
             QueueSpec(
                 TASKS,
                 {"VisibilityTimeout": self._timeout(300), **common},
