@@ -67,8 +67,9 @@ def test_refused_database_multiplies_no_task(
     proxy.let_through()
     wait_until(lambda: all_done(wire), "empty queues")
 
-    # A task and its retry are both there for a moment, when the one has not yet been deleted.
-    assert EVENTS <= most <= 2 * EVENTS
+    # A task and its retries are there together for a moment, until those before are deleted: the first
+    # tries follow each other at once. Were each try to leave two, ten seconds would make hundreds.
+    assert EVENTS <= most <= 4 * EVENTS
     assert worker.is_alive
     assert_all_is_well(wire)
     recorded = TaskResult.objects.filter(task_name="harvest.record_event")
