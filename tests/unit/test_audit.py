@@ -18,7 +18,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, code: int, stdout: str = "", stderr:
 @pytest.mark.parametrize(
     "said",
     [
-        "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='pypi.org', port=443)",
+        "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='index.example.org', port=443)",
         "ERROR:pip_audit._cli:boto3: Dependency not found on PyPI and could not be audited: boto3",
     ],
     ids=["no-network", "mirror"],
