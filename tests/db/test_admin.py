@@ -210,19 +210,24 @@ def test_viewer_changes_nothing(client: Client) -> None:
     assert rejected.times_seen == 1
 
 
+def replay_all(staff: Client) -> str:
+    """Replay all rejected messages from their list. Return the page that tells of it."""
+    ids = list(RejectedMessage.objects.values_list("pk", flat=True))
+    response = staff.post(
+        list_url(RejectedMessage), {"action": "replay", "_selected_action": ids}, follow=True
+    )
+    return response.content.decode()
+
+
 def test_replay_says_what_became_of_it(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     good = factories.message()
     with monkeypatch.context() as patch:  # a fault of ours, which is mended meanwhile
         patch.delattr("harvest.recording.events.parse_event")
         recording.record([good])
     recording.record([factories.sqs_message("not JSON")])
-    ids = list(RejectedMessage.objects.values_list("pk", flat=True))
 
-    response = staff.post(
-        list_url(RejectedMessage), {"action": "replay", "_selected_action": ids}, follow=True
-    )
+    text = replay_all(staff)
 
-    text = response.content.decode()
     assert "1 message is recorded." in text
     assert "1 message is still not understood" in text
     assert HarvestEvent.objects.get().harvest_run.status == "running"
@@ -243,13 +248,9 @@ def test_replay_until_the_database_is_busy_says_how_far_it_came(
         return bool(outcome)
 
     monkeypatch.setattr(recording, "replay", replay)
-    ids = list(RejectedMessage.objects.values_list("pk", flat=True))
 
-    response = staff.post(
-        list_url(RejectedMessage), {"action": "replay", "_selected_action": ids}, follow=True
-    )
+    text = replay_all(staff)
 
-    text = response.content.decode()
     assert "The database is busy, try again: locked" in text
     assert "1 message is still not understood" in text
 
