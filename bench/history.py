@@ -40,7 +40,7 @@ _STATEMENTS = (
     """
     INSERT INTO harvest_harvestrun (id, collection_id, conf_collection_id, dag_id, dag_run_id,
         logical_date, dag_run_conf, host, status, status_source, status_set_at, status_note,
-        first_event_at, last_event_at, stale_since)
+        first_event_at, last_heard_at, stale_since)
     SELECT n, collection, collection,
         (ARRAY['harvest_collection', 'validate_by_mapper_type', 'index_collection'])[1 + n % 3],
         'manual__' || to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'), at,

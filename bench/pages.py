@@ -41,7 +41,7 @@ PAGES = {
     "run list, stale": f"{RUNS}?stale=yes",
     "run list, by DAG": f"{RUNS}?dag_id=index_collection",
     "run list, by hand": f"{RUNS}?status_source__exact=person",
-    "run list, a quarter": f"{RUNS}?last_event_at__gte={{quarter}}&last_event_at__lt={{now}}",
+    "run list, a quarter": f"{RUNS}?last_heard_at__gte={{quarter}}&last_heard_at__lt={{now}}",
     "run list, of a collection": f"{RUNS}?collection__id__exact=17",
     "run list, DAG run id": f"{RUNS}?q={{dag_run_id}}",
     "run list, collection id": f"{RUNS}?q=17",

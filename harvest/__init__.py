@@ -19,7 +19,7 @@ certificates    what SNS signs with: fetched from its hosts, and kept for a whil
 
 With Django, boto3 and Celery:
 
-models          the tables
+models/         the tables
 recording/      the only writer: events, a run's status, rejected messages, replay
 reconcile       which runs need a look, and what is done with each
 tasks           the Celery tasks record_event → recompute_run_status, and the sweep

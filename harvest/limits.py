@@ -38,6 +38,15 @@ MAX_ID = 250
 #: and PostgreSQL indexes no key of more than 2,704 bytes, an id having up to 1,000.
 MAX_HOST = 255
 
+#: Airflow's states of a run have up to seven letters; a later version may have others.
+MAX_STATE = 50
+
+#: The name of a queue, by SQS's own rule.
+MAX_QUEUE = 80
+
+#: One line that says why: a run is lost, Airflow could not be asked, a notice was not sent.
+MAX_REASON = 500
+
 #: What an integer column of the databases holds.
 MAX_INTEGER = 2**31 - 1
 

@@ -35,7 +35,7 @@ def due_runs(now: datetime, limit: int = SLICE) -> list[int]:
         runs.ahead(now + RECOMPUTE_GRACE).order_by("reconciled_at"),
         runs.silent(stale_after(), now)
         .filter(not_looked_at)
-        .order_by(F("reconciled_at").asc(nulls_first=True), "last_event_at"),
+        .order_by(F("reconciled_at").asc(nulls_first=True), "last_heard_at"),
         runs.unlinked().order_by("pk"),
         runs.untriggered().order_by("pk"),
     )

@@ -120,7 +120,7 @@ def make_run(**fields: Any) -> HarvestRun:
         "logical_date": START,
         "host": HOST,
         "first_event_at": START,
-        "last_event_at": START,
+        "last_heard_at": START,
     }
     return HarvestRun.objects.create(**{**defaults, **fields})
 

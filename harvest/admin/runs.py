@@ -50,13 +50,13 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
         "collection_name",
         "why_failed",
         "dag_id",
-        "last_event_at",
+        "last_heard_at",
         "logical_date",
         "status_source",
         "airflow",
     )
     list_display_links = ("status_word",)
-    list_filter = ("status", StaleFilter, ("dag_id", ValuesFilter), "status_source", "last_event_at")
+    list_filter = ("status", StaleFilter, ("dag_id", ValuesFilter), "status_source", "last_heard_at")
     list_select_related = ("collection",)
     search_fields = ("conf_collection_id", "collection__name", "dag_run_id")
     search_help_text = _("a collection's id or name, or how a DAG run id begins")
@@ -90,7 +90,7 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
         ),
         (
             _("Time"),
-            {"fields": ("first_event_at", "last_event_at", "stale_since", "reconciled_at")},
+            {"fields": ("first_event_at", "last_heard_at", "stale_since", "reconciled_at")},
         ),
     )
 
@@ -135,7 +135,8 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
         if form.changed_data:
             changed = "status" in form.changed_data
             status = HarvestRun.Status(obj.status) if changed else None
-            recording.set_status(obj.pk, status, obj.status_note)
+            user = request.user if request.user.is_authenticated else None
+            recording.set_status(obj.pk, status, obj.status_note, user)
 
     def formfield_for_choice_field(
         self, db_field: Any, request: HttpRequest, **kwargs: Any

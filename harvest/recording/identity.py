@@ -53,7 +53,7 @@ def _create(event: Event) -> HarvestRun:
         dag_run_conf=event.dag_run_conf,
         conf_collection_id=event.collection_id,
         first_event_at=event.sns_timestamp,
-        last_event_at=event.sns_timestamp,
+        last_heard_at=event.sns_timestamp,
     )
 
 
@@ -69,7 +69,7 @@ def _part_with_nameless_events(run: HarvestRun) -> None:
         dag_run_id=run.dag_run_id,
         logical_date=first.logical_date,
         first_event_at=first.sns_timestamp,
-        last_event_at=first.sns_timestamp,
+        last_heard_at=first.sns_timestamp,
     )
     nameless_events.update(harvest_run=nameless, collection=None)
     fold(run)

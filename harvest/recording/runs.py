@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet, Subquery
 from django.utils import timezone
 
 from harvest.airflow import find_collection_id
 from harvest.models import Collection, HarvestEvent, HarvestRun, HarvestTrigger
+from harvest.recording.changes import Standing, keep_changes
 from harvest.status import StaleAfter, newest_event
 
 
@@ -28,19 +30,24 @@ def recompute(run_id: int) -> HarvestRun | None:
     return run
 
 
-def set_status(run_id: int, status: HarvestRun.Status | None, note: str = "") -> None:
+def set_status(
+    run_id: int, status: HarvestRun.Status | None, note: str = "", user: User | None = None
+) -> None:
     """Set a run's status by a person's decision. It stands until an event is published later.
 
     None confirms the status that the run has by now.
     """
     with transaction.atomic():
         run = HarvestRun.objects.select_for_update(of=("self",)).get(pk=run_id)
+        before, now = Standing.of(run), timezone.now()
         run.status = status or run.status
         run.status_source = HarvestRun.StatusSource.PERSON
-        run.status_set_at = timezone.now()
+        run.status_set_at = now
+        run.status_set_by = user
         run.status_note = note
-        _check_staleness(run, timezone.now())
+        _check_staleness(run, now)
         run.save()
+        keep_changes(run, before, now, user=user)
 
 
 def mark_stale(run_id: int) -> HarvestRun | None:
@@ -49,11 +56,12 @@ def mark_stale(run_id: int) -> HarvestRun | None:
         run = recompute(run_id)
         if run is None:
             return None
-        now = timezone.now()
+        before, now = Standing.of(run), timezone.now()
         run.reconciled_at = now
         if run.stale_since is None and _is_stale(run, now):
             run.stale_since = now
         run.save(update_fields=["reconciled_at", "stale_since"])
+        keep_changes(run, before, now)
     return run
 
 
@@ -62,18 +70,20 @@ def fold(run: HarvestRun) -> None:
 
     Source: the status rule of the message contract (docs/message-contract.md).
     """
+    before, now = Standing.of(run), timezone.now()
     newest = _newest(run.events.all())
     if newest is not None:
         first = run.events.order_by("sns_timestamp").values_list("sns_timestamp", flat=True)[:1]
         run.first_event_at = first[0]
-        run.last_event_at = newest.sns_timestamp
+        run.last_heard_at = newest.sns_timestamp
         _decide_status(run, newest)
         has_conf = newest.dag_run_conf != {}
         _describe(run, newest if has_conf else _newest(run.events.exclude(dag_run_conf={})) or newest)
     _link(run)
-    _check_staleness(run, timezone.now())
+    _check_staleness(run, now)
     run.recompute_due_at = None
     run.save()
+    keep_changes(run, before, now)
 
 
 def _newest(events: QuerySet[HarvestEvent]) -> HarvestEvent | None:
@@ -85,12 +95,12 @@ def _newest(events: QuerySet[HarvestEvent]) -> HarvestEvent | None:
 
 
 def _decide_status(run: HarvestRun, newest: HarvestEvent) -> None:
-    by_person = run.status_source == HarvestRun.StatusSource.PERSON
-    if by_person and run.status_set_at and newest.sns_timestamp <= run.status_set_at:
+    decided = run.status_source != HarvestRun.StatusSource.EVENTS
+    if decided and run.status_set_at and newest.sns_timestamp <= run.status_set_at:
         return
     run.status = HarvestRun.Status(newest.outcome)
     run.status_source = HarvestRun.StatusSource.EVENTS
-    run.status_set_at = None
+    run.status_set_at = run.status_set_by = None
     run.status_note = ""
 
 
@@ -117,7 +127,7 @@ def _link(run: HarvestRun) -> None:
 
 def _is_stale(run: HarvestRun, now: datetime) -> bool:
     return run.status == HarvestRun.Status.RUNNING and stale_after().is_stale(
-        run.dag_id, run.last_event_at, now
+        run.dag_id, run.last_heard_at, now
     )
 
 

@@ -123,7 +123,7 @@ def test_worker_without_queue_url_says_what_to_do(processes: Processes, wire: Wi
 
 
 def test_beat_sweeps_by_the_schedule_of_the_admin(processes: Processes, wire: Wire) -> None:
-    silent = make_run(last_event_at=timezone.now() - timedelta(days=1), first_event_at=timezone.now())
+    silent = make_run(last_heard_at=timezone.now() - timedelta(days=1), first_event_at=timezone.now())
     sweep_every_second()
     processes.worker()
 

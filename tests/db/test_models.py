@@ -131,8 +131,8 @@ def test_run_key() -> None:
 
 
 def test_runs_newest_first() -> None:
-    old = make_run(last_event_at=START)
-    new = make_run(last_event_at=START + timedelta(seconds=1))
+    old = make_run(last_heard_at=START)
+    new = make_run(last_heard_at=START + timedelta(seconds=1))
 
     assert list(HarvestRun.objects.all()) == [new, old]
 

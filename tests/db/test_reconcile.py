@@ -23,7 +23,7 @@ Status = HarvestRun.Status
 
 def make_quiet_run(**fields: object) -> HarvestRun:
     """A run that needs no look: it is running, and was heard of a minute ago."""
-    return make_run(**{"last_event_at": NOW - MINUTE, **fields})
+    return make_run(**{"last_heard_at": NOW - MINUTE, **fields})
 
 
 def test_due_runs_of_none() -> None:
@@ -32,8 +32,8 @@ def test_due_runs_of_none() -> None:
 
 def test_due_runs_not_those_that_are_well() -> None:
     make_quiet_run()
-    make_quiet_run(status=Status.SUCCEEDED, last_event_at=NOW - 1000 * HOUR)
-    make_quiet_run(status=Status.FAILED, last_event_at=NOW - 1000 * HOUR)
+    make_quiet_run(status=Status.SUCCEEDED, last_heard_at=NOW - 1000 * HOUR)
+    make_quiet_run(status=Status.FAILED, last_heard_at=NOW - 1000 * HOUR)
 
     assert due_runs(NOW) == []
 
@@ -72,22 +72,22 @@ def test_due_runs_whose_recompute_is_lost_by_a_clock_that_was_ahead() -> None:
     ids=["default", "before it", "exception", "before the exception"],
 )
 def test_due_runs_that_fell_silent(dag_id: str, silence: timedelta, due: bool) -> None:
-    run = make_quiet_run(dag_id=dag_id, last_event_at=NOW - silence)
+    run = make_quiet_run(dag_id=dag_id, last_heard_at=NOW - silence)
 
     assert due_runs(NOW) == [run.pk] * due
 
 
 def test_due_runs_exception_may_be_longer_than_the_default(settings: Settings) -> None:
     settings.STALE_AFTER_BY_DAG = {"index_manual_edits": 48 * HOUR}
-    make_quiet_run(dag_id="index_manual_edits", last_event_at=NOW - 47 * HOUR)
-    silent = make_quiet_run(dag_id="index_manual_edits", last_event_at=NOW - 48 * HOUR)
+    make_quiet_run(dag_id="index_manual_edits", last_heard_at=NOW - 47 * HOUR)
+    silent = make_quiet_run(dag_id="index_manual_edits", last_heard_at=NOW - 48 * HOUR)
 
     assert due_runs(NOW) == [silent.pk]
 
 
 def test_due_runs_without_exceptions(settings: Settings) -> None:
     settings.STALE_AFTER_BY_DAG = {}
-    run = make_quiet_run(last_event_at=NOW - 6 * HOUR)
+    run = make_quiet_run(last_heard_at=NOW - 6 * HOUR)
 
     assert due_runs(NOW) == [run.pk]
 
@@ -99,14 +99,14 @@ def test_due_runs_without_exceptions(settings: Settings) -> None:
 )
 def test_due_runs_stale_run_is_looked_at_once_an_hour(looked_at: datetime, due: bool) -> None:
     run = make_quiet_run(
-        last_event_at=NOW - 100 * HOUR, stale_since=NOW - 90 * HOUR, reconciled_at=looked_at
+        last_heard_at=NOW - 100 * HOUR, stale_since=NOW - 90 * HOUR, reconciled_at=looked_at
     )
 
     assert due_runs(NOW) == [run.pk] * due
 
 
 def test_due_runs_silent_run_that_is_not_stale_yet_does_not_wait_for_the_hour() -> None:
-    run = make_quiet_run(last_event_at=NOW - 7 * HOUR, reconciled_at=NOW - MINUTE)
+    run = make_quiet_run(last_heard_at=NOW - 7 * HOUR, reconciled_at=NOW - MINUTE)
 
     assert due_runs(NOW) == [run.pk]
 
@@ -162,12 +162,12 @@ def test_due_runs_not_those_that_have_their_trigger() -> None:
 
 def test_due_runs_each_once_and_of_each_kind_the_most_urgent_first() -> None:
     make_collection(1)
-    silent = {"last_event_at": NOW - 7 * HOUR}
+    silent = {"last_heard_at": NOW - 7 * HOUR}
     unlinked = make_quiet_run(conf_collection_id=1)
     looked_at_later = make_quiet_run(**silent, reconciled_at=NOW - 2 * HOUR)
     looked_at = make_quiet_run(**silent, reconciled_at=NOW - 3 * HOUR)
     never_looked_at = make_quiet_run(**silent)
-    silent_for_longer = make_quiet_run(last_event_at=NOW - 8 * HOUR)
+    silent_for_longer = make_quiet_run(last_heard_at=NOW - 8 * HOUR)
     overdue_later = make_quiet_run(recompute_due_at=NOW - HOUR, conf_collection_id=1, **silent)
     overdue = make_quiet_run(recompute_due_at=NOW - 2 * HOUR)
 
@@ -184,14 +184,14 @@ def test_due_runs_each_once_and_of_each_kind_the_most_urgent_first() -> None:
 def test_due_runs_no_kind_starves_another() -> None:
     make_collection(1)
     for _ in range(5):
-        make_quiet_run(last_event_at=NOW - 7 * HOUR)
+        make_quiet_run(last_heard_at=NOW - 7 * HOUR)
     unlinked = make_quiet_run(conf_collection_id=1)
 
     assert unlinked.pk in due_runs(NOW, limit=2)
 
 
 def test_due_runs_limit_leaves_the_rest_for_the_next_sweep() -> None:
-    runs = [make_quiet_run(last_event_at=NOW - 10 * HOUR + index * MINUTE) for index in range(5)]
+    runs = [make_quiet_run(last_heard_at=NOW - 10 * HOUR + index * MINUTE) for index in range(5)]
 
     assert due_runs(NOW, limit=3) == [run.pk for run in runs[:3]]
 
@@ -200,7 +200,7 @@ def test_due_runs_limit_is_of_all_kinds_together() -> None:
     make_collection(1)
     for _ in range(2):
         make_quiet_run(conf_collection_id=1)
-        make_quiet_run(last_event_at=NOW - 7 * HOUR)
+        make_quiet_run(last_heard_at=NOW - 7 * HOUR)
 
     assert len(due_runs(NOW, limit=3)) == 3
 
@@ -211,10 +211,10 @@ def test_due_runs_asks_as_much_of_many_runs_as_of_few() -> None:
             assert len(due_runs(NOW)) == HarvestRun.objects.count()
         return len(captured)
 
-    make_quiet_run(last_event_at=NOW - 7 * HOUR)
+    make_quiet_run(last_heard_at=NOW - 7 * HOUR)
     of_one = queries()
     for index in range(50):
-        make_quiet_run(last_event_at=NOW - 7 * HOUR, recompute_due_at=NOW - (1 + index) * HOUR)
+        make_quiet_run(last_heard_at=NOW - 7 * HOUR, recompute_due_at=NOW - (1 + index) * HOUR)
 
     assert queries() == of_one
 

@@ -46,7 +46,7 @@ def rows() -> set[tuple[Any, ...]]:
             run.collection_id,
             run.logical_date,
             run.first_event_at,
-            run.last_event_at,
+            run.last_heard_at,
             run.recompute_due_at,
             tuple(sorted(run.events.values_list("message_id", "host", "sns_timestamp"))),
         )
@@ -170,7 +170,7 @@ def test_parted_runs_tell_each_its_own() -> None:
         H2: 27551,
     }
     for run in HarvestRun.objects.all():
-        assert run.first_event_at == run.last_event_at == run.events.get().sns_timestamp
+        assert run.first_event_at == run.last_heard_at == run.events.get().sns_timestamp
 
 
 def test_parted_events_have_the_collection_of_their_run() -> None:

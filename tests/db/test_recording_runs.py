@@ -111,7 +111,7 @@ def test_recompute_first_and_last_event() -> None:
     run = store(message(seconds=5), message(seconds=1), message(seconds=3))
 
     assert run.first_event_at == START + timedelta(seconds=1)
-    assert run.last_event_at == START + timedelta(seconds=5)
+    assert run.last_heard_at == START + timedelta(seconds=5)
 
 
 def test_recompute_twice_changes_nothing() -> None:
@@ -147,7 +147,7 @@ def test_recompute_run_that_is_gone() -> None:
     ids=["one after the other", "at the same moment"],
 )
 def test_recompute_asks_as_much_of_many_events_as_of_few(apart: timedelta, many: int) -> None:
-    run = store(message(seconds=-1))
+    run = store(message(seconds=-1, rikolti_message={"dag_complete": True}))
 
     def queries(count: int) -> int:
         HarvestEvent.objects.bulk_create(

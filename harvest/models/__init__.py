@@ -1,0 +1,24 @@
+"""The tables, and the constraints and indexes that the code relies on.
+
+Columns keep the registry's names, which its users know. What the pipeline writes is written by
+:mod:`harvest.recording` alone.
+"""
+
+from harvest.models.events import HarvestEvent
+from harvest.models.notices import Notice, Subscription
+from harvest.models.queues import QueueReading
+from harvest.models.registry import Collection, HarvestTrigger
+from harvest.models.rejected import RejectedMessage
+from harvest.models.runs import HarvestRun, RunChange
+
+__all__ = [
+    "Collection",
+    "HarvestEvent",
+    "HarvestRun",
+    "HarvestTrigger",
+    "Notice",
+    "QueueReading",
+    "RejectedMessage",
+    "RunChange",
+    "Subscription",
+]

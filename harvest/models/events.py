@@ -1,0 +1,88 @@
+"""What runs published."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from harvest import limits
+from harvest.models.registry import Collection
+from harvest.models.runs import HarvestRun
+
+
+class HarvestEvent(models.Model):
+    """One event of a run, stored once however often it was delivered."""
+
+    message_id = models.CharField(
+        max_length=limits.MAX_MESSAGE_ID,
+        help_text=_("The publication's id, the same in each of its copies."),
+    )
+    harvest_run = models.ForeignKey(
+        HarvestRun,
+        on_delete=models.CASCADE,
+        related_name="events",
+        db_index=False,  # Another index begins with it.
+    )
+    collection = models.ForeignKey(
+        Collection, on_delete=models.SET_NULL, null=True, blank=True, related_name="harvest_events"
+    )
+    sns_timestamp = models.DateTimeField(_("published"))
+    task_id = models.CharField(  # noqa: DJ001 - null where there is no task
+        _("task"),
+        max_length=limits.MAX_ID,
+        null=True,
+        blank=True,
+    )
+    try_number = models.IntegerField(null=True, blank=True)
+    map_index = models.IntegerField(null=True, blank=True)
+    rikolti_message = models.JSONField(null=True, blank=True)
+    error = models.BooleanField(default=False)
+    dag_level = models.BooleanField(
+        default=False, help_text=_("Speaks of the run as a whole, not of a task.")
+    )
+    outcome = models.CharField(
+        max_length=9,
+        choices=HarvestRun.Status.choices,
+        help_text=_("The run's status, were this its newest event."),
+    )
+    host = models.CharField(max_length=limits.MAX_HOST, blank=True, default="")
+    logical_date = models.DateTimeField()
+    dag_run_conf = models.JSONField(default=dict, blank=True)
+    sqs_message = models.JSONField(default=dict, blank=True)
+    sns_message = models.JSONField(default=dict, blank=True)
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("-sns_timestamp", "-dag_level", "-message_id")
+        constraints = (
+            # Not unique=True, with which PostgreSQL gets a second index, for LIKE.
+            models.UniqueConstraint(fields=("message_id",), name="event_once"),
+        )
+        indexes = (
+            # The fold over a run's events reads no more than the newest of them.
+            models.Index(fields=("harvest_run", "-sns_timestamp"), name="event_newest_of_run"),
+            models.Index(fields=("-sns_timestamp",), name="event_newest"),
+            # The list of runs says of each why it failed.
+            models.Index(
+                fields=("harvest_run", "-sns_timestamp"),
+                condition=Q(error=True),
+                name="event_newest_error",
+            ),
+            # The list of events is filtered by the few that end a run, or would.
+            models.Index(
+                fields=("outcome", "-sns_timestamp"),
+                condition=~Q(outcome="running"),
+                name="event_newest_of_outcome",
+            ),
+            models.Index(
+                fields=("-sns_timestamp",),
+                condition=Q(dag_level=True),
+                name="event_newest_of_dag",
+            ),
+            # It is searched by how a task's name begins.
+            models.Index(fields=("task_id",), opclasses=("varchar_pattern_ops",), name="event_task"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.task_id or self.get_outcome_display()} at {self.sns_timestamp:%Y-%m-%d %H:%M:%S}"

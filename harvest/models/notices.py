@@ -1,0 +1,63 @@
+"""Whom to tell of what, and what became of it."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from harvest import limits
+from harvest.models.registry import Collection
+from harvest.models.runs import RunChange
+
+
+class Subscription(models.Model):
+    """Whom to tell of which changes, and where."""
+
+    class Channel(models.TextChoices):
+        MAIL = "mail", _("mail")
+        WEBHOOK = "webhook", _("webhook")
+
+    name = models.CharField(max_length=100)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="harvest_subscriptions"
+    )
+    active = models.BooleanField(default=True)
+    kinds = models.JSONField(default=list, help_text=_("Which changes: failed, recovered, stale, lost."))
+    collections = models.ManyToManyField(Collection, blank=True, related_name="+")
+    campuses = models.JSONField(default=list, blank=True)
+    dag_ids = models.JSONField(_("DAGs"), default=list, blank=True)
+    channel = models.CharField(max_length=7, choices=Channel.choices, default=Channel.MAIL)
+    address = models.CharField(max_length=2_000, help_text=_("A mail address, or the webhook's URL."))
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Notice(models.Model):
+    """One message to one subscription about one change, and what became of it."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        SENT = "sent", _("sent")
+        FAILED = "failed", _("given up")
+
+    subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="notices")
+    change = models.ForeignKey(RunChange, on_delete=models.CASCADE, related_name="notices")
+    kind = models.CharField(max_length=9)
+    state = models.CharField(max_length=7, choices=State.choices, default=State.WAITING)
+    attempts = models.PositiveIntegerField(default=0)
+    error = models.CharField(max_length=limits.MAX_REASON, blank=True, default="")
+    created_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-created_at", "-pk")
+        constraints = (models.UniqueConstraint(fields=("subscription", "change"), name="notice_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.subscription}"

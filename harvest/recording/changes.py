@@ -1,0 +1,55 @@
+"""What became of a run, kept as history. Written in the transaction that changes the run, under its
+lock: one row a change, however many events, copies of events or sweeps say the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib.auth.models import User
+
+from harvest.models import HarvestRun, RunChange
+
+Kind = RunChange.Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What of a run makes history when it changes."""
+
+    status: str
+    stale: bool
+    lost: bool
+
+    @classmethod
+    def of(cls, run: HarvestRun) -> Standing:
+        return cls(run.status, run.stale_since is not None, run.lost_since is not None)
+
+
+def keep_changes(
+    run: HarvestRun, before: Standing, at: datetime, *, user: User | None = None, quiet: bool = False
+) -> None:
+    """Write down how a saved, locked run differs from what it was. ``quiet``: no news to people."""
+    now = Standing.of(run)
+    kinds = [
+        kind
+        for kind, changed in (
+            (Kind(now.status), now.status != before.status),
+            (Kind.STALE, now.stale and not before.stale),
+            (Kind.LOST, now.lost and not before.lost),
+        )
+        if changed
+    ]
+    RunChange.objects.bulk_create(
+        RunChange(
+            harvest_run=run,
+            kind=kind,
+            before=before.status,
+            source=run.status_source,
+            user=user,
+            note=run.lost_reason[:255] if kind == Kind.LOST else run.status_note,
+            changed_at=at,
+            quiet=quiet,
+        )
+        for kind in kinds
+    )
