@@ -37,6 +37,12 @@ class HarvestEvent(models.Model):
     try_number = models.IntegerField(null=True, blank=True)
     map_index = models.IntegerField(null=True, blank=True)
     rikolti_message = models.JSONField(null=True, blank=True)
+    version = models.CharField(
+        max_length=limits.MAX_VERSION,
+        blank=True,
+        default="",
+        help_text=_("That of the collection's data which the task made."),
+    )
     error = models.BooleanField(default=False)
     dag_level = models.BooleanField(
         default=False, help_text=_("Speaks of the run as a whole, not of a task.")
@@ -79,6 +85,12 @@ class HarvestEvent(models.Model):
                 fields=("-sns_timestamp",),
                 condition=Q(dag_level=True),
                 name="event_newest_of_dag",
+            ),
+            # The versions that a collection has.
+            models.Index(
+                fields=("collection", "-sns_timestamp"),
+                condition=~Q(version=""),
+                name="event_newest_version",
             ),
             # It is searched by how a task's name begins.
             models.Index(fields=("task_id",), opclasses=("varchar_pattern_ops",), name="event_task"),

@@ -49,14 +49,15 @@ class HarvestRunQuerySet(models.QuerySet["HarvestRun"]):
     def untriggered(self) -> HarvestRunQuerySet:
         """Return the runs whose trigger has been written since their events came."""
         waiting = HarvestTrigger.objects.filter(harvest_runs=None)
-        own = waiting.filter(
-            dag_id=models.OuterRef("dag_id"),
-            dag_run_id=models.OuterRef("dag_run_id"),
-            logical_date=models.OuterRef("logical_date"),
+        named = waiting.filter(
+            dag_id=models.OuterRef("dag_id"), dag_run_id=models.OuterRef("dag_run_id")
         )
+        own = named.filter(hostname__in=(models.OuterRef("host"), ""))
         # The first condition lets the database begin with the few triggers that wait.
         return self.filter(
-            models.Exists(own), harvest_trigger=None, dag_run_id__in=waiting.values("dag_run_id")
+            models.Exists(own) | Q(models.Exists(named), host=""),
+            harvest_trigger=None,
+            dag_run_id__in=waiting.values("dag_run_id"),
         )
 
 
@@ -105,6 +106,14 @@ class HarvestRun(models.Model):
         blank=True,
         default="",
         help_text=_("Airflow's address; empty while no event has named it."),
+    )
+
+    target_version = models.CharField(  # noqa: DJ001 - null where the run changes nothing
+        _("version to publish"),
+        max_length=limits.MAX_VERSION,
+        null=True,
+        blank=True,
+        help_text=_("What it puts into production by its conf; empty where it unpublishes."),
     )
 
     status = models.CharField(max_length=9, choices=Status.choices, default=Status.RUNNING)
@@ -200,6 +209,12 @@ class HarvestRun(models.Model):
             models.Index(fields=("status", "-last_heard_at", "-id"), name="run_newest_of_status"),
             models.Index(
                 fields=("collection", "-last_heard_at", "-id"), name="run_newest_of_collection"
+            ),
+            # What is published is asked of the newest.
+            models.Index(
+                fields=("collection", "-logical_date"),
+                condition=Q(target_version__isnull=False),
+                name="run_newest_publication",
             ),
             models.Index(
                 fields=("-lost_since",), condition=Q(lost_since__isnull=False), name="run_lost"

@@ -154,6 +154,7 @@ def _row(run: HarvestRun, message: SqsMessage, event: Event, now: datetime) -> H
         try_number=event.try_number,
         map_index=event.map_index,
         rikolti_message=event.rikolti_message,
+        version=event.version,
         error=event.error,
         dag_level=event.dag_level,
         outcome=event.outcome.value,

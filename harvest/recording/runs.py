@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import QuerySet, Subquery
 from django.utils import timezone
 
-from harvest.airflow import find_collection_id
+from harvest.airflow import find_collection_id, find_target_version
 from harvest.models import Collection, HarvestEvent, HarvestRun, HarvestTrigger
 from harvest.recording.changes import Standing, keep_changes
 from harvest.status import StaleAfter, newest_event
@@ -109,6 +109,7 @@ def _describe(run: HarvestRun, event: HarvestEvent) -> None:
     run.dag_run_conf = event.dag_run_conf
     run.logical_date = event.logical_date
     run.conf_collection_id = find_collection_id(event.dag_run_conf)
+    run.target_version = find_target_version(run.dag_id, event.dag_run_conf)
 
 
 def _link(run: HarvestRun) -> None:
@@ -119,10 +120,11 @@ def _link(run: HarvestRun) -> None:
         if known != run.collection:
             run.collection = known
             run.events.update(collection=known)
-    if run.harvest_trigger_id is None:
-        run.harvest_trigger = HarvestTrigger.objects.filter(
-            dag_id=run.dag_id, dag_run_id=run.dag_run_id, logical_date=run.logical_date
-        ).first()
+    trigger = HarvestTrigger.objects.of_run(run.key)
+    if trigger is not None and trigger.state != HarvestTrigger.State.ACCEPTED:
+        # Its answer got lost: here is a better one.
+        HarvestTrigger.objects.filter(pk=trigger.pk).update(state=HarvestTrigger.State.ACCEPTED)
+    run.harvest_trigger = trigger
 
 
 def _is_stale(run: HarvestRun, now: datetime) -> bool:

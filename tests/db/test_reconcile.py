@@ -12,7 +12,7 @@ from pytest_django import Settings
 from harvest import recording
 from harvest.models import HarvestRun
 from harvest.reconcile import LOOK_AGAIN_AFTER, RECOMPUTE_GRACE, due_runs, look_at
-from tests.factories import START, complete, make_collection, make_run, make_trigger, message
+from tests.factories import HOST, START, complete, make_collection, make_run, make_trigger, message
 
 pytestmark = pytest.mark.django_db
 
@@ -142,9 +142,9 @@ def test_due_runs_whose_trigger_is_written_by_now() -> None:
     names = {"dag_id": "harvest_collection", "dag_run_id": "manual__1", "logical_date": START}
     run = make_quiet_run(**names, status=Status.SUCCEEDED)
     make_quiet_run(**{**names, "dag_id": "publish_collection"})
-    make_quiet_run(**{**names, "logical_date": START + HOUR}, host="")
+    make_quiet_run(**names, host="https://other.example.org")
 
-    make_trigger(collection, **names)
+    make_trigger(collection, **names, hostname=HOST)
 
     assert due_runs(NOW) == [run.pk]
 

@@ -13,7 +13,7 @@ import pytest
 import harvest
 from avram.environment import ROOT
 
-PURE = ("limits", "errors", "strictjson", "sns", "airflow", "status", "batching")
+PURE = ("limits", "errors", "strictjson", "sns", "airflow", "status", "published", "batching")
 
 #: As pure in what they know, with a library or two.
 WITHOUT_DJANGO = ("signing", "certificates")
@@ -30,6 +30,7 @@ ORDER = (
     "models.notices",
     "models",
     "recording.origin",
+    "recording.versions",
     "recording.changes",
     "recording.runs",
     "recording.identity",
