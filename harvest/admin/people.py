@@ -12,7 +12,7 @@ admin.site.unregister((User, Group))
 
 
 @admin.register(User)
-class UserAdmin(auth.UserAdmin, ModelAdmin):
+class UserAdmin(auth.UserAdmin[User], ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
