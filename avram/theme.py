@@ -44,7 +44,8 @@ def unfold(*, debug: bool, flower_url: str) -> dict[str, Any]:
                 "href": lambda request: static("harvest/icon.svg"),
             }
         ],
-        "SHOW_VIEW_ON_SITE": False,  # There is no site but the admin.
+        "SITE_URL": None,  # There is no site but the admin.
+        "SHOW_VIEW_ON_SITE": False,
         "ENVIRONMENT": [_("development"), "warning"] if debug else None,
         "STYLES": [lambda request: static("harvest/admin.css")],
         # Its defaults for subtle text are too pale for the contrast that WCAG asks for.

@@ -44,6 +44,12 @@ class List(ChangeList):
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> models.QuerySet[Any]:
         return self.model_admin.of_list(super().get_queryset(request, *args, **kwargs))
 
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not (self.query or self.has_active_filters):
+            # All are shown already: else the theme, which knows no total, offers to show them.
+            self.full_result_count = self.result_count
+
 
 class ReadOnlyAdmin(unfold.admin.ModelAdmin, admin.ModelAdmin[M]):
     """Pages to look at: nothing is added, changed or deleted by hand.

@@ -25,7 +25,6 @@ class CollectionAdmin(unfold.admin.ModelAdmin, admin.ModelAdmin[Collection]):
     search_fields = ("=id", "name", "slug__contains")
     search_help_text = _("collection id, name or slug")
     list_per_page = 50
-    show_full_result_count = False
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Collection | None = None
