@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from html import unescape
 
 import pytest
 import unfold.admin
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.db import connection
 from django.db.models import Model
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import Settings
 
@@ -65,16 +62,6 @@ def test_no_flower_no_link(staff: Client, settings: Settings) -> None:
     settings.UNFOLD = theme.unfold(debug=False, flower_url="")
 
     assert "Flower" not in text_of(staff, reverse("admin:index"))
-
-
-def test_page_of_a_run_asks_the_database_no_question_thrice(staff: Client) -> None:
-    run = factories.make_run()
-
-    with CaptureQueriesContext(connection) as queries:
-        text_of(staff, reverse("admin:harvest_harvestrun_change", args=[run.pk]))
-
-    asked = Counter(query["sql"] for query in queries)
-    assert max(asked.values()) <= 2
 
 
 def test_list_that_is_shown_whole_offers_no_more(staff: Client) -> None:
