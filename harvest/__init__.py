@@ -23,6 +23,7 @@ With Django, boto3 and Celery:
 
 models/         the tables
 recording/      the only writer: events, a run's status, rejected messages, replay
+triggering      starting runs in Airflow, and what became of that
 reconcile       which runs need a look, and what is done with each
 tasks           the Celery tasks record_event → recompute_run_status, and the sweep
 results         where task results are kept

@@ -45,6 +45,7 @@ ORDER = (
     "recording.events",
     "recording.replaying",
     "recording",
+    "triggering",
     "reconcile",
     "tasks",
     "results",
