@@ -14,7 +14,7 @@ from tests.factories import HOST
 
 
 class FakeAirflow:
-    """Answers as Airflow 2 does. ``answers`` are given first, one a request: an Answer, or what it raises.
+    """Answers as Airflow 2 does. ``answers`` go first, one a request: an Answer, or what is raised.
 
     With ``loses`` set it does what it is asked to, and its answer gets lost.
     """

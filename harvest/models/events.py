@@ -13,14 +13,13 @@ from harvest import airflow, limits
 from harvest.models.registry import Collection
 from harvest.models.runs import HarvestRun
 
-
 #: How many events that tell a version are read of each collection: those of some ten harvests.
 VERSION_EVENTS = 30
 
 
 class HarvestEventQuerySet(models.QuerySet["HarvestEvent"]):
     def versions_of(self, collection_ids: Iterable[int]) -> dict[int, list[str]]:
-        """Return the versions that the newest succeeded harvests of each collection made, newest first."""
+        """Return the versions that each collection's newest succeeded harvests made, newest first."""
         of_its_collection = Window(
             RowNumber(), partition_by="collection", order_by=("-sns_timestamp", "-message_id")
         )

@@ -8,6 +8,7 @@ Everything here may run twice, at once and in any order: the outcome depends on 
 from harvest.recording.events import NotVerified, Recorded, TransientError, record
 from harvest.recording.replaying import replay
 from harvest.recording.runs import mark_stale, recompute, set_status
+from harvest.recording.versions import version_before
 
 __all__ = [
     "NotVerified",
@@ -18,4 +19,5 @@ __all__ = [
     "record",
     "replay",
     "set_status",
+    "version_before",
 ]
