@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -27,6 +28,9 @@ SHOWN_TRIGGERS = 10
 
 #: Of an id in an address. More are no number to any database.
 MAX_DIGITS = 9
+
+_STANDING = ("latest_status", "last_harvest", "production_target_version")
+_OWN = ("id", "name", "slug", "campus_names", "harvest_type", "mapper_type")
 
 
 @admin.register(Collection)
@@ -60,10 +64,13 @@ class CollectionAdmin(StartsRuns):
             )
         )
 
+    def get_fields(self, request: HttpRequest, obj: Collection | None = None) -> Sequence[Any]:
+        return _STANDING + _OWN if obj is not None else (*_OWN, "production_target_version")
+
     def get_readonly_fields(
         self, request: HttpRequest, obj: Collection | None = None
     ) -> tuple[str, ...]:
-        return () if obj is None else ("id", "latest_status", "production_target_version", "runs")
+        return () if obj is None else ("id", *_STANDING)
 
     def change_view(
         self,

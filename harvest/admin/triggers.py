@@ -44,7 +44,7 @@ class HarvestTriggerAdmin(parts.ReadOnlyAdmin[HarvestTrigger]):
     list_select_related = ("collection", "user")
     search_fields = ("dag_run_id", "collection__name", "=collection__id")
     show_facets = admin.ShowFacets.NEVER
-    change_form_outer_after_template = "harvest/look_again.html"
+    change_form_outer_before_template = "harvest/look_again.html"
     fieldsets = (
         (None, {"fields": ("state_word", "error", "run", "airflow", "answer")}),
         (
