@@ -14,6 +14,7 @@ from avram import theme
 from avram.environment import (
     ROOT,
     heed_aws_region,
+    parse_airflow_hosts,
     parse_database_url,
     parse_stale_after,
     read_secret_url,
@@ -154,6 +155,8 @@ RIKOLTI_VERIFY_SIGNATURES = env.bool("RIKOLTI_VERIFY_SIGNATURES", default=not DE
 RIKOLTI_CONSUMER = env.bool("RIKOLTI_CONSUMER", default=True)
 #: How long a running run may be silent before it is stale: a default, and exceptions by DAG.
 STALE_AFTER, STALE_AFTER_BY_DAG = parse_stale_after(env.str("STALE_AFTER", default="6h"))
+#: Which Airflows may be asked about their runs, by the address that events give.
+AIRFLOW_HOSTS = parse_airflow_hosts(env.str("AIRFLOW_HOSTS", default=""), debug=DEBUG)
 
 # --- Celery ---------------------------------------------------------------------------------------
 
