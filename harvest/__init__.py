@@ -24,8 +24,9 @@ With Django, boto3 and Celery:
 models/         the tables
 recording/      the only writer: events, a run's status, rejected messages, replay
 triggering      starting runs in Airflow, and what became of that
-reconcile       which runs need a look, and what is done with each
-tasks           the Celery tasks record_event → recompute_run_status, and the sweep
+reconcile       which runs need a look, and what is done with each: Airflow is asked
+backfill        which runs sent nothing: Airflow lists them
+tasks           the Celery tasks record_event → recompute_run_status, the sweep, the backfill
 results         where task results are kept
 schedule        beat's scheduler
 checks          what is wrong with the settings
@@ -39,6 +40,6 @@ For people:
 
 provision       topic and queues: what should be there, and making it so
 admin/          one file a family of pages
-management/     rikolti_status, publish_events, setup_queues
+management/     rikolti_status, backfill_runs, publish_events, setup_queues
 apps            the Django app, which registers the checks
 """

@@ -25,6 +25,15 @@ from harvest.strictjson import read_json
 DAG_COMPLETE = "dag_complete"
 ERROR = "error"
 
+#: Rikolti's DAGs. Source: the message contract (docs/message-contract.md).
+DAG_IDS = (
+    "harvest_collection",
+    "publish_collection",
+    "unpublish_collection",
+    "validate_by_mapper_type",
+    "index_manual_edits",
+)
+
 _VERSIONS = ("1.0", 1.0)
 
 #: The DAGs that a person starts for a collection. Those that change what is published stand in a conf's
@@ -61,6 +70,14 @@ class Outcome(StrEnum):
     SUCCEEDED = "succeeded"
     #: A task failed for good, or the run said that it did.
     FAILED = "failed"
+
+
+def outcome_of_state(state: str) -> Outcome:
+    """Return what Airflow's word for the state of a run says. One that is no end is "running"."""
+    return _OUTCOMES.get(state, Outcome.RUNNING)
+
+
+_OUTCOMES = {"success": Outcome.SUCCEEDED, "failed": Outcome.FAILED}
 
 
 class RunKey(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -64,8 +63,8 @@ class CollectionAdmin(StartsRuns):
             )
         )
 
-    def get_fields(self, request: HttpRequest, obj: Collection | None = None) -> Sequence[Any]:
-        return _STANDING + _OWN if obj is not None else (*_OWN, "production_target_version")
+    def get_fields(self, request: HttpRequest, obj: Collection | None = None) -> tuple[str, ...]:
+        return (*_STANDING, *_OWN) if obj is not None else (*_OWN, "production_target_version")
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Collection | None = None

@@ -26,10 +26,15 @@ class HarvestRunQuerySet(models.QuerySet["HarvestRun"]):
 
     def silent(self, stale_after: StaleAfter, now: datetime) -> HarvestRunQuerySet:
         """Return the running runs that have sent nothing for as long as their DAG may be silent."""
+        silences = (stale_after.default, *stale_after.by_dag.values())
         silent = Q(last_heard_at__lte=now - stale_after.default) & ~Q(dag_id__in=stale_after.by_dag)
         for dag_id, silence in stale_after.by_dag.items():
             silent |= Q(dag_id=dag_id, last_heard_at__lte=now - silence)
-        return self.filter(silent, status=HarvestRun.Status.RUNNING)
+        return self.filter(
+            silent,
+            status=HarvestRun.Status.RUNNING,
+            last_heard_at__lte=now - min(silences),  # what an index can answer
+        )
 
     def overdue(self, now: datetime, grace: timedelta) -> HarvestRunQuerySet:
         """Return the runs whose status does not tell of all their events, though the time to do that
@@ -219,12 +224,14 @@ class HarvestRun(models.Model):
             models.Index(
                 fields=("-lost_since",), condition=Q(lost_since__isnull=False), name="run_lost"
             ),
-            # The sweep's questions: silent, overdue, unlinked; untriggered begins with the triggers.
+            # The sweep's questions: silent (not looked at yet, and due again), ahead, overdue, unlinked;
+            # untriggered begins with the triggers.
             models.Index(
-                fields=("reconciled_at", "last_heard_at"),
+                fields=("look_again_at", "last_heard_at"),
                 condition=Q(status="running"),
                 name="run_silent",
             ),
+            models.Index(fields=("reconciled_at",), condition=Q(status="running"), name="run_looked_at"),
             models.Index(
                 fields=("recompute_due_at",),
                 condition=Q(recompute_due_at__isnull=False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -213,7 +214,7 @@ def test_publishing_offers_what_succeeded_harvests_made(publisher: Client, airfl
 def harvest(
     run_id: str, *versions: str, seconds: float = 0, ends: bool = True, collection_id: int = 1
 ) -> None:
-    keys = {"dag_run_id": run_id, "dag_run_conf": {"collection_id": str(collection_id)}}
+    keys: dict[str, Any] = {"dag_run_id": run_id, "dag_run_conf": {"collection_id": str(collection_id)}}
     told = [
         message(rikolti_message={"any_version": version}, seconds=seconds + index, **keys)
         for index, version in enumerate(versions)

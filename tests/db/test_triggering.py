@@ -12,8 +12,11 @@ from django.utils import timezone
 from harvest import airflow_api, recording, triggering
 from harvest.airflow_api import Unavailable
 from harvest.airflow_api.answers import Answer
-from harvest.models import HarvestRun, HarvestTrigger
+from harvest.airflow_api.hosts import Kind
+from harvest.models import Collection, HarvestRun, HarvestTrigger
+from harvest.reconcile import look_at
 from harvest.triggering import NotConfigured, Order, look_again, trigger
+from tests.airflow_server import FAULTS, PASSWORD, AirflowServer
 from tests.db.test_concurrency import at_once
 from tests.factories import HOST, make_collection, make_trigger, message
 from tests.fake_airflow import FakeAirflow
@@ -263,3 +266,50 @@ def test_look_again_at_a_host_that_is_not_configured_any_more() -> None:
 
     with pytest.raises(NotConfigured):
         look_again(made)
+
+
+# --- Through HTTP ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Kind.AIRFLOW2, Kind.AIRFLOW3])
+def test_trigger_starts_a_run_that_is_linked(airflow_server: AirflowServer, kind: Kind) -> None:
+    airflow_api.configure(airflow_server.hosts(kind, HOST))
+    (made,) = harvest(1)
+
+    run = airflow_server.runs["harvest_collection", RUN_ID]
+    keys = ("dag_id", "dag_run_id", "logical_date")
+    recorded = recording.record([message(**{key: run[key] for key in keys}, dag_run_conf=run["conf"])])
+
+    assert made.state == State.ACCEPTED
+    assert recorded.run_id is not None
+    linked = recording.recompute(recorded.run_id)
+    assert linked is not None
+    assert (linked.harvest_trigger, linked.collection_id) == (made, 1)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_trigger_of_a_host_that_is_broken_says_so(airflow_server: AirflowServer, fault: str) -> None:
+    airflow_api.configure(airflow_server.hosts(address=HOST))
+    airflow_server.faults["*"], why = FAULTS[fault]
+
+    (made,) = harvest(1)
+
+    assert made.state == (State.REFUSED if fault in ("401", "403") else State.UNKNOWN)
+    assert why in made.stderr
+    assert PASSWORD not in made.stderr
+
+
+def test_trigger_of_which_only_airflow_tells_is_linked(airflow_server: AirflowServer) -> None:
+    airflow_api.configure(airflow_server.hosts(address=HOST))
+    make_collection(1)
+    (made,) = trigger("publish", [Order(1, "1/vernacular_metadata_1/")], HOST, TOKEN, None)
+    client = airflow_api.client_of(HOST)
+    assert client is not None
+
+    listed = client.get_run(made.dag_id, made.dag_run_id)
+    run = recording.record_listed(HOST, listed, timezone.now())
+    look_at(run.pk)
+
+    run.refresh_from_db()
+    assert (run.harvest_trigger, run.collection_id) == (made, 1)
+    assert Collection.objects.get().production_target_version == "1/vernacular_metadata_1/"
