@@ -30,7 +30,7 @@ DAGS = {"harvest": HARVEST, "publish": PUBLISH, "unpublish": UNPUBLISH}
 #: web server gives up a page after 30.
 SECONDS = 10.0
 
-TOKEN = re.compile(r"[0-9a-f]{16}")
+TOKEN = re.compile(r"\A[0-9a-f]{16}\Z")
 
 State = HarvestTrigger.State
 

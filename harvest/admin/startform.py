@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,29 +47,26 @@ class StartForm(forms.Form):
                 )
 
     def _version_field(self, collection: Collection, versions: Sequence[str]) -> forms.CharField:
-        known = [*versions, collection.production_target_version]
-        offered = known[0] if self.action == "publish" else collection.production_target_version
+        in_production = collection.production_target_version
+        offered = next(iter(versions), "") if self.action == "publish" else in_production
         return forms.CharField(
             label=str(collection),
             required=False,  # Those that are left empty are left out.
             initial=offered,
             max_length=limits.MAX_VERSION,
-            validators=[
-                RegexValidator(r"\A[!-~]+\Z", _("A version has neither spaces nor odd characters."))
-            ],
             widget=UnfoldAdminTextInputWidget(
                 {"list": f"versions-{collection.pk}", "class": "!max-w-4xl"}
             ),
-            help_text=_("In production: %s") % (collection.production_target_version or _("nothing")),
+            help_text=_("In production: %s") % (in_production or _("nothing")),
         )
 
     def clean(self) -> dict[str, Any]:
         if self.action == "publish":
             for collection in self.collections:
                 version = self.cleaned_data.get(f"version_{collection.pk}")
-                if version and not version.startswith(f"{collection.pk}/"):
-                    text = gettext("A version of this collection begins with %d/.") % collection.pk
-                    self.add_error(f"version_{collection.pk}", text)
+                if version and not re.fullmatch(rf"{collection.pk}/[!-~]+", version):
+                    text = gettext("A version of this collection is %d/…, without spaces.")
+                    self.add_error(f"version_{collection.pk}", text % collection.pk)
         if not self.errors and not self.orders():
             raise ValidationError(gettext("No version is given, so that nothing would run."))
         return self.cleaned_data
@@ -77,8 +75,5 @@ class StartForm(forms.Form):
         """Return what is to be started."""
         if self.action == "harvest":
             return [Order(collection.pk) for collection in self.collections]
-        versions = {pk: self.cleaned_data.get(f"version_{pk}") for pk in self._ids()}
+        versions = {one.pk: self.cleaned_data[f"version_{one.pk}"] for one in self.collections}
         return [Order(pk, version) for pk, version in versions.items() if version]
-
-    def _ids(self) -> list[int]:
-        return [collection.pk for collection in self.collections]

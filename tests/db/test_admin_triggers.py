@@ -240,8 +240,9 @@ def test_publishing_sends_the_version(publisher: Client, airflow: FakeAirflow) -
     ("version", "why"),
     [
         ("", "No version is given"),
-        ("2/vernacular_metadata_1/", "A version of this collection begins with 1/."),
-        (f"{VERSION} x", "neither spaces nor odd characters"),
+        ("2/vernacular_metadata_1/", "A version of this collection is 1/…, without spaces."),
+        (f"{VERSION} x", "without spaces"),
+        (f"{VERSION}é", "without spaces"),
         (f"1/{'x' * 260}", "at most 255 characters"),
     ],
 )
@@ -258,10 +259,22 @@ def test_unpublishing_asks_for_what_is_in_production(publisher: Client, airflow:
     make_collection(1, production_target_version="an old name")
 
     assert 'value="an old name"' in text_of(publisher, start_url("unpublish", [1]))
-    start(publisher, "unpublish", 1, version_1=MAPPED)
+    start(publisher, "unpublish", 1, version_1="an old name")
 
     (run,) = airflow.runs.values()
-    assert (run["dag_id"], run["conf"]["version"]) == ("unpublish_collection", MAPPED)
+    assert (run["dag_id"], run["conf"]["version"]) == ("unpublish_collection", "an old name")
+
+
+@pytest.mark.parametrize("token", ["", "0" * 15, "0" * 17, "x" * 16, f"{'0' * 16}/../1"])
+def test_form_with_an_odd_token_starts_nothing(
+    publisher: Client, airflow: FakeAirflow, token: str
+) -> None:
+    make_collection(1)
+
+    start(publisher, "harvest", 1, token=token)
+
+    assert airflow.asked == []
+    assert HarvestTrigger.objects.count() == 0
 
 
 # --- What became of it ----------------------------------------------------------------------------
