@@ -66,6 +66,18 @@ def read_secret_url(name: str, default: str = "") -> str:
     return text
 
 
+def read_web_address(name: str) -> str:
+    """Return a variable that is the address of a page, for a link, or nothing where it is not set.
+
+    Raises:
+        ImproperlyConfigured: it is no such address.
+    """
+    address = os.environ.get(name, "")
+    if address and not address.startswith(("https://", "http://")):
+        raise ImproperlyConfigured(f"{name} begins with neither https:// nor http://")
+    return address
+
+
 def parse_database_url(url: str) -> dict[str, Any]:
     """Read the URL of a database as Django's settings.
 
