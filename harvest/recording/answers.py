@@ -18,7 +18,7 @@ from harvest.airflow import Outcome, find_collection_id, find_target_version, ou
 from harvest.airflow_api import AirflowRun
 from harvest.models import HarvestRun
 from harvest.recording.changes import Standing, keep_changes
-from harvest.recording.runs import check_staleness, distance, fold
+from harvest.recording.runs import check_staleness, distance, fold, link
 
 Source = HarvestRun.StatusSource
 
@@ -124,6 +124,7 @@ def _describe(run: HarvestRun, answer: AirflowRun) -> None:
     run.target_version = find_target_version(run.dag_id, answer.conf)
     run.logical_date = answer.logical_date or run.logical_date
     run.last_heard_at = answer.start_date or run.last_heard_at
+    link(run)
 
 
 def _decide_status(run: HarvestRun, outcome: Outcome, asked_at: datetime) -> None:

@@ -105,7 +105,7 @@ def fold(run: HarvestRun) -> None:
         _describe(run, newest if has_conf else _newest(run.events.exclude(dag_run_conf={})) or newest)
         if run.lost_since is not None and newest.sns_timestamp > run.lost_since:
             run.lost_since, run.lost_reason = None, ""
-    _link(run)
+    link(run)
     check_staleness(run, now)
     run.recompute_due_at = None
     run.save()
@@ -138,8 +138,8 @@ def _describe(run: HarvestRun, event: HarvestEvent) -> None:
     run.target_version = find_target_version(run.dag_id, event.dag_run_conf)
 
 
-def _link(run: HarvestRun) -> None:
-    """Link collection and trigger, if the registry knows them by now."""
+def link(run: HarvestRun) -> None:
+    """Link a locked run to collection and trigger, if the registry knows them by now."""
     wanted = run.conf_collection_id
     if run.collection_id != wanted:
         known = Collection.objects.filter(pk=wanted).first() if wanted is not None else None

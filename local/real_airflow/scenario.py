@@ -157,9 +157,11 @@ def _silent(client: Client, seen: Seen, began: datetime) -> None:
     changes = list(RunChange.objects.values_list("kind", "quiet"))
     seen("as history that is no news", changes, [("failed", True)])
     call_command("backfill_runs", since=began - timedelta(minutes=1), stdout=StringIO())
-    names = sorted(HarvestRun.objects.values_list("dag_id", "status"))
+    # (Airflow 3 lists a run that has not started, too, Airflow 2 does not.)
+    made = HarvestRun.objects.exclude(status="running")
+    names = sorted(made.values_list("dag_id", "status"))
     expected = [(HARVEST, "succeeded"), (EDITS, "succeeded"), (VALIDATE, "failed")]
-    seen("all DAGs, but for the run that has not started", names, expected)
+    seen("all that ended, of all DAGs", names, expected)
 
 
 def _wrong_password(airflow: RealAirflow, seen: Seen) -> None:
