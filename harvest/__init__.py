@@ -22,12 +22,15 @@ With Django, boto3 and Celery:
 models/         the tables
 recording/      the only writer: events, a run's status, rejected messages, replay
 reconcile       which runs need a look, and what is done with each
-tasks           the Celery tasks record_event → recompute_run_status, and the sweep
+deleter         deletes messages in batches, in the background
+rawqueue        the raw queue: receive, delete, hide
+queues          all queues as SQS knows them, with their dead-letter queues
+readings        how full they are, read and kept
+redrive         dead letters, taken up again
+tasks           the Celery tasks record_event → recompute_run_status, the sweep, and what beat sends
 results         where task results are kept
 schedule        beat's scheduler
 checks          what is wrong with the settings
-deleter         deletes messages in batches, in the background
-rawqueue        the raw queue: receive, delete, hide
 consumer        the worker's custom consumer: raw queue → one chain of tasks a run
 transport       Celery's SQS broker, made to outlive the network
 monitoring      what workers tell Flower
@@ -36,6 +39,6 @@ For people:
 
 provision       topic and queues: what should be there, and making it so
 admin/          one file a family of pages
-management/     rikolti_status, publish_events, setup_queues
+management/     rikolti_status, publish_events, setup_queues, redrive_dead_letters
 apps            the Django app, which registers the checks
 """

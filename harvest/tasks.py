@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
 
+from botocore.exceptions import BotoCoreError
 from celery import Signature, Task, shared_task
 from django.utils import timezone
 
-from harvest import reconcile, recording
+from harvest import readings, reconcile, recording, redrive
+from harvest.models import Redrive
 from harvest.sns import SqsMessage
 
 #: Seconds, with full jitter. SQS delays a message by 15 minutes at most.
@@ -103,3 +105,30 @@ def reconcile_runs() -> str:
 def reconcile_run(run_id: int) -> str:
     """Look at one run: events again, links, staleness."""
     return f"run {run_id}: {reconcile.look_at(run_id)}"
+
+
+@shared_task(name="harvest.read_queues", base=PatientTask, **RETRY)
+def read_queues() -> str:
+    """Read how full the queues are, and go on with redrives whose own task was lost."""
+    now = timezone.now()
+    outcome = readings.read_queues(now)
+    readings.forget_old_readings(now)
+    for one in redrive.left_alone(now):
+        redrive_dead_letters.delay(one.pk, one.slices)
+    return str(outcome)
+
+
+@shared_task(
+    name="harvest.redrive",
+    base=PatientTask,
+    **{**RETRY, "autoretry_for": (*recording.TransientError, BotoCoreError)},
+)
+def redrive_dead_letters(redrive_id: int, number: int) -> str:
+    """Do one slice of a redrive, and have the next done: each is short, whatever there is to do."""
+    one = Redrive.objects.open().filter(pk=redrive_id, slices=number).first()
+    if one is None:
+        return f"redrive {redrive_id}: slice {number} was done already"
+    wait = redrive.go_on(one)
+    if one.ended_at is None and redrive.next_slice(one, number):
+        redrive_dead_letters.apply_async((redrive_id, number + 1), countdown=wait)
+    return f"redrive {redrive_id}: {one.taken} of {one.total} {one.problem}".strip()
