@@ -12,10 +12,11 @@ airflow         notification → event of a DAG run; all that is Airflow's and R
 status          the status rule, and when a run is stale
 batching        raw messages → one batch a run
 
-Without Django too, with cryptography and requests:
+Without Django too, with cryptography, requests and boto3:
 
 signing         what SNS signs, and the check of it
 certificates    what SNS signs with: fetched from its hosts, and kept for a while
+airflow_api/    asking Airflow: which hosts, by which way in, what it answers
 
 With Django, boto3 and Celery:
 
