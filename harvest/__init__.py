@@ -11,6 +11,7 @@ sns             SQS message → SNS notification
 airflow         notification → event of a DAG run; all that is Airflow's and Rikolti's
 status          the status rule, and when a run is stale
 batching        raw messages → one batch a run
+taskids         ids of tasks that tell their run
 
 Without Django too, with cryptography, requests and boto3:
 

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError
 from celery import Signature, Task, shared_task
 from django.utils import timezone
 
-from harvest import readings, reconcile, recording, redrive
+from harvest import readings, reconcile, recording, redrive, taskids
 from harvest.models import Redrive
 from harvest.sns import SqsMessage
 
@@ -36,6 +36,17 @@ class PatientTask(Task):  # type: ignore[type-arg]
         if countdown:
             options["DelaySeconds"] = ceil(countdown)
         return super().apply_async(*args, **options)
+
+
+class RunTask(PatientTask):
+    """A task whose only argument is the id of a run, told by its own id too."""
+
+    def apply_async(
+        self, args: Any = None, *more: Any, task_id: str | None = None, **options: Any
+    ) -> Any:
+        if task_id is None and args:
+            task_id = taskids.for_run(*args)
+        return super().apply_async(args, *more, task_id=task_id, **options)
 
 
 class MessagesTask(PatientTask):
@@ -101,7 +112,7 @@ def reconcile_runs() -> str:
     return f"{len(run_ids)} runs to look at"
 
 
-@shared_task(name="harvest.reconcile_run", base=PatientTask, **RETRY)
+@shared_task(name="harvest.reconcile_run", base=RunTask, **RETRY)
 def reconcile_run(run_id: int) -> str:
     """Look at one run: events again, links, staleness."""
     return f"run {run_id}: {reconcile.look_at(run_id)}"

@@ -6,7 +6,9 @@ import random
 
 from django_celery_results.models import TaskResult
 
+from harvest import taskids
 from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
+from harvest.tasks import reconcile_run
 from tests.broker.processes import Process, Processes, wait_until
 from tests.broker.traffic import Traffic, mixed
 from tests.broker.wire import Wire
@@ -126,3 +128,17 @@ def test_two_workers_on_one_queue(processes: Processes, wire: Wire) -> None:
     assert_end_state(traffic)
     for worker in workers:
         assert_calm(worker)
+
+
+def test_task_results_are_found_by_their_run(processes: Processes, wire: Wire) -> None:
+    processes.worker()
+    wire.publish(airflow_event())
+    wait_until(lambda: TaskResult.objects.filter(status="SUCCESS").count() == 2, "two results")
+
+    run = HarvestRun.objects.get()
+    reconcile_run.delay(run.pk)
+    wait_until(lambda: TaskResult.objects.filter(status="SUCCESS").count() == 3, "a third")
+
+    ranges = taskids.ranges(run.pk, run.dag_id, run.dag_run_id)
+    ids = TaskResult.objects.values_list("task_id", flat=True)
+    assert all(any(low <= task_id < high for low, high in ranges) for task_id in ids)
