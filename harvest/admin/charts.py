@@ -13,9 +13,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-#: The coordinates' own units. The page stretches the picture to the room that there is.
-WIDTH, HEIGHT = 640, 120
-LEFT, RIGHT, TOP, BOTTOM = 8, 8, 20, 20
+#: The picture's own units: the page stretches it to the room that there is. What is written beside it
+#: is not in it, so that it has the size of other text.
+WIDTH, HEIGHT, MARGIN = 640, 80, 2
 
 Point = tuple[datetime, int]
 
@@ -23,24 +23,23 @@ Point = tuple[datetime, int]
 def depth_chart(
     name: str, points: Iterable[Point], since: datetime, until: datetime, gap: timedelta
 ) -> SafeString:
-    """Return a line of how full something was, in order of time.
+    """Return a line of how full something was: ``points`` are in order of time.
 
     Where nothing was read for longer than ``gap`` the line is broken, rather than drawn through what
-    nobody knows. Beginning, end and the highest count are written at the edges, the times in the
-    viewer's zone.
+    nobody knows. The highest count stands above it, beginning and end below.
     """
     seen = [(at, count) for at, count in points if since <= at <= until]
     top = max((count for _at, count in seen), default=0)
     span = (until - since).total_seconds()
 
     def place(point: Point) -> str:
-        x = LEFT + (point[0] - since).total_seconds() / span * (WIDTH - LEFT - RIGHT)
-        y = HEIGHT - BOTTOM - point[1] / max(top, 1) * (HEIGHT - TOP - BOTTOM)
+        x = MARGIN + (point[0] - since).total_seconds() / span * (WIDTH - 2 * MARGIN)
+        y = HEIGHT - MARGIN - point[1] / max(top, 1) * (HEIGHT - 2 * MARGIN)
         return f"{x:.1f},{y:.1f}"
 
     lines = format_html_join(
         "",
-        '<polyline class="chart-line" points="{}"/>',
+        '<polyline class="depth-line" points="{}"/>',
         ((" ".join(map(place, _drawn(part))),) for part in _unbroken(seen, gap)),
     )
     label = _("%(name)s: at most %(top)d, %(now)s now") % {
@@ -48,17 +47,16 @@ def depth_chart(
         "top": top,
         "now": seen[-1][1] if seen else _("nothing known"),
     }
+    # Not the class "chart", which the theme's script takes for a canvas of its own.
     return format_html(
-        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">'
-        '<line class="chart-axis" x1="{}" x2="{}" y1="{}" y2="{}"/>{}'
-        '<text class="chart-text" x="{}" y="12">{}</text>'
-        '<text class="chart-text" x="{}" y="{}">{}</text>'
-        '<text class="chart-text" x="{}" y="{}" text-anchor="end">{}</text></svg>',
+        '<figure class="depth"><figcaption>{}</figcaption>'
+        '<svg viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">'
+        '<line class="depth-axis" x1="0" x2="{}" y1="{}" y2="{}"/>{}</svg>'
+        '<div class="depth-times"><span>{}</span><span>{}</span></div></figure>',
+        _("At most %d") % top,
         WIDTH, HEIGHT, label,
-        LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, HEIGHT - BOTTOM, lines,
-        LEFT, _("at most %d") % top,
-        LEFT, HEIGHT - 5, _clock(since),
-        WIDTH - RIGHT, HEIGHT - 5, _clock(until),
+        WIDTH, HEIGHT - MARGIN, HEIGHT - MARGIN, lines,
+        _clock(since), _clock(until),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -127,7 +128,7 @@ class QueueReadingAdmin(parts.ReadOnlyAdmin[QueueReading]):
 
     def _page(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
         request.current_app = self.admin_site.name
-        whole = {**self.admin_site.each_context(request), "opts": self.opts, **context}
+        whole = {**self.admin_site.each_context(request), **context}
         return TemplateResponse(request, template, whole)
 
 
@@ -170,7 +171,7 @@ def state_word(one: Redrive) -> SafeString | str:
     if one.ended_at is None:
         return gettext("goes on; at the moment: %s") % one.problem if one.problem else gettext("goes on")
     if one.problem:
-        return parts.failure_word(one.problem)
+        return format_html("{} {}", parts.failure_word(gettext("ended:")), one.problem)
     return parts.success_word(gettext("done"))
 
 
@@ -185,6 +186,7 @@ def _shown(now: datetime, *, may_redrive: bool, open_kinds: set[str]) -> list[Sh
     by_queue: dict[tuple[str, str], list[QueueReading]] = defaultdict(list)
     for reading in QueueReading.objects.filter(read_at__gte=now - SPAN).order_by("read_at"):
         by_queue[reading.source or reading.queue, reading.queue].append(reading)
+    names = list(_names())
     shown = []
     for (_source, name), readings in sorted(by_queue.items()):
         newest = readings[-1]
@@ -194,7 +196,14 @@ def _shown(now: datetime, *, may_redrive: bool, open_kinds: set[str]) -> list[Sh
         can_be = may_redrive and kind not in open_kinds and newest.visible
         is_fresh = newest.read_at >= now - FRESH
         shown.append(Shown(newest, chart, is_fresh, kind if can_be else ""))
-    return shown
+    # In the order of the settings: the raw queue goes first.
+    return sorted(shown, key=lambda one: _place(names, one.newest))
+
+
+def _place(names: Sequence[str], reading: QueueReading) -> int:
+    """Return where a queue's pair stands: one that the settings name no more, last."""
+    source = reading.source or reading.queue
+    return names.index(source) if source in names else len(names)
 
 
 def _names() -> dict[str, Redrive.Kind]:

@@ -92,8 +92,8 @@ class OutcomeFilter(admin.SimpleListFilter):
 @admin.register(TaskResult)
 class LongTaskResultAdmin(parts.ReadOnlyAdmin[TaskResult], TaskResultAdmin):
     date_hierarchy = None  # type: ignore[assignment] # It reads all dates, on every page.
-    list_display = (  # type: ignore[assignment] # six columns there
-        "date_done", "task_name", "outcome", "arguments", "run", "answer", "worker",
+    list_display = (
+        "date_done", "task_name", "outcome", "arguments", "answer", "worker",
     )  # fmt: skip
     list_filter = (  # type: ignore[assignment]
         OutcomeFilter,
@@ -104,7 +104,7 @@ class LongTaskResultAdmin(parts.ReadOnlyAdmin[TaskResult], TaskResultAdmin):
     search_help_text = _("a task id, or text of the name, state or arguments of the newest 500")
     show_facets = admin.ShowFacets.NEVER
     fieldsets = (
-        (None, {"fields": ("task_name", "outcome", "run", "arguments", "answer", "whole_traceback")}),
+        (None, {"fields": ("task_name", "outcome", "arguments", "answer", "whole_traceback")}),
         (_("Times"), {"fields": ("date_created", "date_started", "date_done")}),
         (_("As stored"), {"fields": ("task_id", "status", "periodic_task_name", "worker")}),
     )
@@ -141,27 +141,13 @@ class LongTaskResultAdmin(parts.ReadOnlyAdmin[TaskResult], TaskResultAdmin):
         return gettext("tries again") if result.status == states.RETRY else result.status.lower()
 
     @admin.display(description=_("of what"))
-    def arguments(self, result: TaskResult) -> str:
-        """Say what a task was about: the number of messages or the run, never a body."""
-        text = _unquoted(_column(result, "some_args", "task_args"))
-        if result.task_name == RECORD:
-            messages = MESSAGES.fullmatch(text)
-            return parts.one_line(messages[1]) if messages else gettext("(messages)")
-        if result.task_name in OF_A_RUN and (run_id := _only_number(text)):
-            return gettext("run %s") % run_id
-        return parts.EMPTY if text in ("", "()", "[]") else parts.one_line(text)
-
-    @admin.display(description=_("run"))
-    def run(self, result: TaskResult) -> SafeString | str:
-        run_id = None
-        if result.task_name == RECORD and result.status == states.SUCCESS:
-            run_id = _number(_column(result, "some_result", "result"))
-        elif result.task_name in OF_A_RUN:
-            run_id = _only_number(_unquoted(_column(result, "some_args", "task_args")))
+    def arguments(self, result: TaskResult) -> SafeString | str:
+        """Say what a task was about, with a link to the run where that is known."""
+        run_id, words = _run_id(result), _words(result)
         if run_id is None:
-            return parts.EMPTY
+            return words
         page = reverse("admin:harvest_harvestrun_change", args=[run_id])
-        return format_html('<a href="{}">{}</a>', page, gettext("run %s") % run_id)
+        return format_html('<a href="{}">{}</a>', page, words)
 
     @admin.display(description=_("what came of it"))
     def answer(self, result: TaskResult) -> str:
@@ -170,6 +156,8 @@ class LongTaskResultAdmin(parts.ReadOnlyAdmin[TaskResult], TaskResultAdmin):
         if traceback:
             return parts.one_line(traceback)
         text = _unquoted(_column(result, "some_result", "result"))
+        if result.task_name == RECORD and _number(text):
+            return gettext("run %s") % text
         return parts.EMPTY if text in ("", "null") else parts.one_line(text)
 
     @admin.display(description=_("traceback"))
@@ -180,6 +168,25 @@ class LongTaskResultAdmin(parts.ReadOnlyAdmin[TaskResult], TaskResultAdmin):
 @admin.register(GroupResult)
 class ThemedGroupResultAdmin(ModelAdmin, GroupResultAdmin):
     pass
+
+
+def _run_id(result: TaskResult) -> int | None:
+    if result.task_name == RECORD and result.status == states.SUCCESS:
+        return _number(_column(result, "some_result", "result"))
+    if result.task_name in OF_A_RUN:
+        return _only_number(_unquoted(_column(result, "some_args", "task_args")))
+    return None
+
+
+def _words(result: TaskResult) -> str:
+    """Return the arguments of a task as a person reads them: never a body."""
+    text = _unquoted(_column(result, "some_args", "task_args"))
+    if result.task_name == RECORD:
+        messages = MESSAGES.fullmatch(text)
+        return parts.one_line(messages[1]) if messages else gettext("(messages)")
+    if result.task_name in OF_A_RUN and (run_id := _only_number(text)) is not None:
+        return gettext("run %s") % run_id
+    return parts.EMPTY if text in ("", "()", "[]") else parts.one_line(text)
 
 
 def _column(result: TaskResult, in_list: str, whole: str) -> str:

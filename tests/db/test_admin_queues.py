@@ -208,7 +208,7 @@ def test_chart_breaks_where_nothing_was_read() -> None:
 
     lines = re.findall(r'points="([^"]*)"', chart)
     assert [len(line.split()) for line in lines] == [2, 2, 3]
-    assert lines[-1].split()[-1] == "632.0,100.0"
+    assert lines[-1].split()[-1] == "638.0,78.0"
 
 
 @pytest.mark.parametrize("points", [[], [(timezone.now() - timedelta(minutes=1), 0)]])

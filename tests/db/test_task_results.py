@@ -52,27 +52,28 @@ def shown(client: Client, url: str) -> set[int]:
 
 
 @pytest.mark.parametrize(
-    ("name", "args", "fields", "said"),
+    ("name", "args", "fields", "linked", "said"),
     [
         ("record_event", "(3 messages of harvest_collection manual__1)", {"result": "{pk}"},
-         "3 messages of harvest_collection manual__1"),
-        ("recompute_run_status", "({pk},)", {"result": '"run {pk}: failed"'}, "run {pk}: failed"),
+         "3 messages of harvest_collection manual__1", "run {pk}"),
+        ("recompute_run_status", "({pk},)", {"result": '"run {pk}: failed"'},
+         "run {pk}", "run {pk}: failed"),
         ("reconcile_run", "[{pk}]", {"status": "FAILURE", "traceback": TRACEBACK},
-         "ValueError: no such thing"),
+         "run {pk}", "ValueError: no such thing"),
     ],
 )  # fmt: skip
 def test_result_names_its_run(
-    staff: Client, name: str, args: str, fields: dict[str, str], said: str
+    staff: Client, name: str, args: str, fields: dict[str, str], linked: str, said: str
 ) -> None:
     run = make_run()
     number = str(run.pk)
     filled = {key: value.replace("{pk}", number) for key, value in fields.items()}
     result = make_result(name, args.replace("{pk}", number), **filled)
 
-    link = f'<a href="{reverse("admin:harvest_harvestrun_change", args=[run.pk])}">run {run.pk}</a>'
-    for page in (LIST, page_of(result)):
-        text = text_of(staff, page)
-        assert link in text
+    page = reverse("admin:harvest_harvestrun_change", args=[run.pk])
+    for place in (LIST, page_of(result)):
+        text = text_of(staff, place)
+        assert f'<a href="{page}">{linked.replace("{pk}", number)}</a>' in text
         assert said.replace("{pk}", number) in text
 
 
