@@ -87,7 +87,7 @@ class QueueReadingAdmin(parts.ReadOnlyAdmin[QueueReading]):
             redrives={
                 "headers": [
                     gettext(head)
-                    for head in ("begun", "by", "of", "way", "progress", "rejected", "state")
+                    for head in ("begun", "by", "queue", "way", "progress", "rejected", "state")
                 ],
                 "rows": [_row(one) for one in newest],
             },
@@ -171,7 +171,9 @@ def state_word(one: Redrive) -> SafeString | str:
     if one.ended_at is None:
         return gettext("goes on; at the moment: %s") % one.problem if one.problem else gettext("goes on")
     if one.problem:
-        return format_html("{} {}", parts.failure_word(gettext("ended:")), one.problem)
+        return format_html(
+            '<span class="breakable">{} {}</span>', parts.failure_word(gettext("ended:")), one.problem
+        )
     return parts.success_word(gettext("done"))
 
 
