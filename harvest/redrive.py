@@ -13,7 +13,7 @@ import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -109,6 +109,12 @@ def go_on(redrive: Redrive, seconds: float = SLICE_SECONDS) -> int:
     except (queues.NoSuchQueue, ClientError) as error:
         _note(redrive, ended_at=timezone.now(), problem=_short(error))
         return 0
+    except (*recording.TransientError, BotoCoreError):
+        raise
+    except Exception as error:
+        fault = f"our own fault, see the task results: {type(error).__name__}"
+        _note(redrive, ended_at=timezone.now(), problem=fault)
+        raise
 
 
 def next_slice(redrive: Redrive, number: int) -> bool:

@@ -229,6 +229,20 @@ def test_queue_that_refuses_ends_it(sqs: StubbedSqs) -> None:
     assert one.ended_at is not None
 
 
+def test_fault_of_ours_ends_it(sqs: StubbedSqs, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = receiving(sqs, raw(sns_body(airflow_event())))
+
+    def fail(*args: object) -> None:
+        raise KeyError("a secret")
+
+    monkeypatch.setattr("harvest.recording.record", fail)
+    with pytest.raises(KeyError):
+        redrive.go_on(one)
+
+    assert one.problem == "our own fault, see the task results: KeyError"
+    assert one.ended_at is not None
+
+
 # --- What is kept
 
 
