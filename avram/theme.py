@@ -48,6 +48,7 @@ def unfold(*, debug: bool, flower_url: str) -> dict[str, Any]:
         "SHOW_VIEW_ON_SITE": False,
         "ENVIRONMENT": [_("development"), "warning"] if debug else None,
         "STYLES": [lambda request: static("harvest/admin.css")],
+        "SCRIPTS": [lambda request: static("harvest/moments.js")],
         # Its defaults for subtle text are too pale for the contrast that WCAG asks for.
         "COLORS": {
             "primary": PRIMARY,

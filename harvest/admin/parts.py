@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import django_stubs_ext
@@ -128,6 +129,17 @@ def _look(look: str, word: str) -> SafeString:
         STATUS_SHAPES[look],
         word,
     )
+
+
+def moment(at: datetime | None) -> SafeString | str:
+    """Return a moment, or a dash for None. harvest/static/harvest/moments.js writes it in the viewer's
+    zone, whichever way it came into the page; UTC stays as its title, and without scripts as its text.
+    """
+    if at is None:
+        return EMPTY
+    at = at.astimezone(UTC)
+    utc = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), utc, utc)
 
 
 def external_link(url: str | None, text: str) -> SafeString | str:
