@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q
 from django.utils.translation import gettext_lazy as _
 
 from harvest import limits
 from harvest.models.registry import Collection
 from harvest.models.runs import HarvestRun
+
+
+def task_index() -> Func:
+    """Return an event's map_index, or -1 where it has none: not mapped, whoever published it.
+
+    As SQL without parameters, by which SQLite would not know the expression of an index.
+    """
+    return Func(F("map_index"), function="COALESCE", template="%(function)s(%(expressions)s, -1)")
 
 
 class HarvestEvent(models.Model):
@@ -79,6 +87,16 @@ class HarvestEvent(models.Model):
                 fields=("-sns_timestamp",),
                 condition=Q(dag_level=True),
                 name="event_newest_of_dag",
+            ),
+            # Each event that is stored asks what its task said last.
+            models.Index(
+                F("harvest_run"),
+                F("task_id"),
+                task_index(),
+                F("sns_timestamp").desc(),
+                F("error").desc(),
+                condition=Q(task_id__isnull=False),
+                name="event_newest_of_task",
             ),
             # It is searched by how a task's name begins.
             models.Index(fields=("task_id",), opclasses=("varchar_pattern_ops",), name="event_task"),

@@ -11,6 +11,7 @@ from django.db import connection
 
 from harvest.airflow import Event, RunKey
 from harvest.models import HarvestRun
+from harvest.recording.counting import recount
 from harvest.recording.runs import fold
 
 
@@ -72,8 +73,9 @@ def _part_with_nameless_events(run: HarvestRun) -> None:
         last_heard_at=first.sns_timestamp,
     )
     nameless_events.update(harvest_run=nameless, collection=None)
-    fold(run)
-    fold(nameless)
+    for parted in (run, nameless):
+        recount(parted)
+        fold(parted)
 
 
 def _lock_name(key: RunKey) -> None:

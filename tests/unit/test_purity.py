@@ -31,6 +31,7 @@ ORDER = (
     "models",
     "recording.origin",
     "recording.changes",
+    "recording.counting",
     "recording.runs",
     "recording.identity",
     "recording.rejected",
