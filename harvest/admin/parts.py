@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import django_stubs_ext
@@ -34,7 +34,7 @@ M = TypeVar("M", bound=models.Model)
 EMPTY = "-"
 
 #: The shape beside word and colour: a status must be seen without the colour.
-STATUS_SHAPES = {"running": "▶", "succeeded": "✔", "failed": "✖", "stale": "⚠"}
+STATUS_SHAPES = {"running": "▶", "succeeded": "✔", "failed": "✖", "stale": "⚠", "lost": "∅"}
 
 
 class List(ChangeList):
@@ -109,11 +109,20 @@ class ReadOnlyAdmin(unfold.admin.ModelAdmin, admin.ModelAdmin[M]):
 
 
 def status_word(run: HarvestRun) -> SafeString:
-    """Return the run's status as shape, word and colour; stale is said beside running."""
+    """Return the run's status as shape, word and colour; stale or lost is said beside it."""
     look, word = run.status, run.get_status_display()
     if run.stale_since:
         look, word = "stale", _("%(status)s, stale") % {"status": word}
+    if run.lost_since:
+        look, word = "lost", _("%(status)s, lost") % {"status": run.get_status_display()}
     return _look(look, word)
+
+
+def why_failed(run: HarvestRun) -> str:
+    """Return in one line why a run failed: by its newest error, or by the person who said so."""
+    if run.status != "failed":
+        return EMPTY
+    return one_line(run.failure_reason or run.status_note or _("not said"))
 
 
 def failure_word(word: str) -> SafeString:
@@ -140,6 +149,19 @@ def moment(at: datetime | None) -> SafeString | str:
     at = at.astimezone(UTC)
     utc = f"{at:%Y-%m-%d %H:%M:%S} UTC"
     return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), utc, utc)
+
+
+def duration(span: timedelta) -> str:
+    """Return how long something took, in its two largest units: "2 d 3 h", "5 min 0 s"."""
+    seconds = max(int(span.total_seconds()), 0)
+    parts = [
+        _("%d d") % (seconds // 86_400),
+        _("%d h") % (seconds // 3600 % 24),
+        _("%d min") % (seconds // 60 % 60),
+        _("%d s") % (seconds % 60),
+    ]
+    first = 0 if seconds >= 86_400 else 1 if seconds >= 3600 else 2 if seconds >= 60 else 3
+    return " ".join(parts[first : first + 2])
 
 
 def external_link(url: str | None, text: str) -> SafeString | str:
