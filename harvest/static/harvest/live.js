@@ -114,8 +114,21 @@ function renew(fresh) {
         if (table || newTable) renewWhole(newList);
         return;
     }
+    const anchor = anchorOf(table);
+    const top = anchor()?.getBoundingClientRect().top;
     renewRows(table, newTable);
+    if (top !== undefined && anchor()) scrollBy(0, anchor().getBoundingClientRect().top - top);
     recount();
+}
+
+/** What stays where it is when rows come and go: the focused element, else the first row that is seen. */
+function anchorOf(table) {
+    if (scrollY === 0) return () => null; // who looks at the newest goes on looking at the newest
+    const seen = element => element.getBoundingClientRect().bottom > 0;
+    if (table.contains(document.activeElement) && seen(document.activeElement))
+        return () => document.activeElement; // also where its cell was written anew
+    const row = [...table.tBodies].find(seen);
+    return () => (row?.isConnected ? row : null);
 }
 
 /** From no rows to some, or from some to none. */
@@ -126,7 +139,8 @@ function renewWhole(newList) {
     if (!table) return;
     [...table.tBodies].forEach(write);
     const parent = list.closest(".result-list-wrapper");
-    if (list.querySelector("input.action-select")) window.Actions?.(boxes, { parent });
+    if (boxes.length) window.Actions?.(boxes, { parent });
+    recount();
 }
 
 function renewRows(table, newTable) {
@@ -142,6 +156,7 @@ function renewRows(table, newTable) {
         } else {
             body = document.importNode(newBody, true);
             write(body);
+            window.rewriteMoments?.(body);
             body.addEventListener("change", tick); // the theme's script knows those of the start only
         }
         if (body === place) place = place.nextElementSibling;
@@ -162,6 +177,7 @@ function renewCells(body, newBody) {
         const same = before?.[index] === newCells[index];
         if (same || cell.querySelector("input.action-select")) return;
         const newCell = document.importNode(cellsOf(newBody)[index], true);
+        window.rewriteMoments?.(newCell);
         const links = [...cell.querySelectorAll("a")];
         const focused = links.indexOf(document.activeElement);
         cell.replaceWith(newCell);

@@ -19,6 +19,9 @@
         }
     }
 
+    // For scripts that measure what they put in: the observer comes after them.
+    window.rewriteMoments = rewrite;
+
     document.addEventListener("DOMContentLoaded", () => {
         rewrite(document);
         new MutationObserver(changes => {
