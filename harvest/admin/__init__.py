@@ -10,4 +10,5 @@ from harvest.admin import events, people, registry, rejected, results, runs, sch
 
 __all__ = ["events", "people", "registry", "rejected", "results", "runs", "schedules"]
 
+admin.site.index_template = "harvest/front.html"
 admin.site.index_title = _("Harvests and how they go")

@@ -110,12 +110,12 @@ class ReadOnlyAdmin(unfold.admin.ModelAdmin, admin.ModelAdmin[M]):
 
 def status_word(run: HarvestRun) -> SafeString:
     """Return the run's status as shape, word and colour; stale or lost is said beside it."""
-    look, word = run.status, run.get_status_display()
+    seen, word = run.status, run.get_status_display()
     if run.stale_since:
-        look, word = "stale", _("%(status)s, stale") % {"status": word}
+        seen, word = "stale", _("%(status)s, stale") % {"status": word}
     if run.lost_since:
-        look, word = "lost", _("%(status)s, lost") % {"status": run.get_status_display()}
-    return _look(look, word)
+        seen, word = "lost", _("%(status)s, lost") % {"status": run.get_status_display()}
+    return look(seen, word)
 
 
 def why_failed(run: HarvestRun) -> str:
@@ -127,15 +127,15 @@ def why_failed(run: HarvestRun) -> str:
 
 def failure_word(word: str) -> SafeString:
     """Return a word for what went wrong, with the shape and colour of a failed run."""
-    return _look("failed", word)
+    return look("failed", word)
 
 
-def _look(look: str, word: str) -> SafeString:
+def look(name: str, word: str) -> SafeString:
     """Return a word with a shape and a class of harvest/static/harvest/admin.css, which colours it."""
     return format_html(
         '<span class="status status-{}"><span aria-hidden="true">{}</span> {}</span>',
-        look,
-        STATUS_SHAPES[look],
+        name,
+        STATUS_SHAPES[name],
         word,
     )
 

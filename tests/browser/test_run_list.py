@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,10 +27,10 @@ def store(*messages: Any) -> HarvestRun:
 
 
 @pytest.fixture
-def quick(page: Page) -> Iterator[Page]:
+def quick(page: Page) -> Page:
     """A page whose clock the test turns, so that no test waits for the next refresh."""
     page.clock.install()
-    yield page
+    return page
 
 
 def refresh(page: Page) -> None:
@@ -75,7 +74,7 @@ def test_selection_focus_scroll_and_filters_are_kept(quick: Page) -> None:
     for number in range(40):
         store(factories.message(dag_run_id=f"{number}", task_id=f"{number}", seconds=number))
     quick.goto(f"{RUNS}?status__exact=running")
-    ticked = [row for row in quick.locator("tr.data-row").all()[25:27]]
+    ticked = quick.locator("tr.data-row").all()[25:27]
     keys = [ticked_row.locator("input.action-select").get_attribute("value") for ticked_row in ticked]
     for ticked_row in ticked:
         ticked_row.locator("input.action-select").check()
@@ -169,8 +168,8 @@ def test_list_says_that_the_server_is_away_and_stops(quick: Page) -> None:
         route.abort()
 
     quick.route("**/harvestrun/**", away)
-    for _ in range(4):
-        quick.clock.run_for(60_000)
+    for wait in (5_000, 10_000, 20_000, 60_000):
+        quick.clock.run_for(wait)
         quick.wait_for_timeout(250)
 
     expect(quick.get_by_role("status").filter(has_text="Stopped")).to_contain_text("does not answer")
@@ -225,7 +224,7 @@ def test_filters_are_combined_by_clicks_and_by_the_form(page: Page) -> None:
     page.locator("#changelist-filter").get_by_role("link", name="has errors").click()
     page.get_by_text("Filters filter_list").click()
     page.get_by_placeholder("From").fill("2026-11-24")
-    page.get_by_placeholder("To").fill("2026-11-24")
+    page.get_by_placeholder("To", exact=True).fill("2026-11-24")
     page.get_by_role("button", name="Apply Filters").click()
 
     expect(page).to_have_url(lambda url: "errors=yes" in url and "last_heard_at_to=2026-11-24" in url)
