@@ -89,7 +89,7 @@ def _svg(name: str, title: str, description: str, top: int, parts: Sequence[str]
         for value, y in ((value, _y(value, top)) for value in (0, top // 2, top))
     )
     return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'<svg class="drawing" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-labelledby="{name}-title {name}-desc">'
         f'<title id="{name}-title">{escape(title)}</title>'
         f'<desc id="{name}-desc">{escape(description)}</desc>'
