@@ -47,7 +47,9 @@ def unfold(*, debug: bool, flower_url: str) -> dict[str, Any]:
         "SITE_URL": None,  # There is no site but the admin.
         "SHOW_VIEW_ON_SITE": False,
         "ENVIRONMENT": [_("development"), "warning"] if debug else None,
+        "DASHBOARD_CALLBACK": "harvest.admin.front.dashboard",
         "STYLES": [lambda request: static("harvest/admin.css")],
+        "SCRIPTS": [lambda request: static("harvest/moments.js")],
         # Its defaults for subtle text are too pale for the contrast that WCAG asks for.
         "COLORS": {
             "primary": PRIMARY,

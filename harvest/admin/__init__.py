@@ -30,4 +30,5 @@ __all__ = [
     "triggers",
 ]
 
+admin.site.index_template = "harvest/front.html"
 admin.site.index_title = _("Harvests and how they go")

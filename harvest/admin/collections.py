@@ -16,7 +16,6 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from harvest.admin import parts
-from harvest.admin.reasons import why_failed, with_reasons
 from harvest.admin.starting import TITLES, StartsRuns, start_url
 from harvest.airflow import HARVEST, run_page
 from harvest.models import Collection, HarvestEvent, HarvestRun, HarvestTrigger
@@ -139,10 +138,10 @@ def _runs_table(pk: int) -> dict[str, Any]:
                 run.dag_id,
                 _moment(run.logical_date),
                 _moment(run.last_heard_at),
-                why_failed(run),
+                parts.why_failed(run),
                 parts.external_link(run_page(run.key), gettext("open")),
             ]
-            for run in with_reasons(runs).defer("dag_run_conf", "airflow_note")[:SHOWN_RUNS]
+            for run in runs.defer("dag_run_conf", "airflow_note")[:SHOWN_RUNS]
         ],
     }
 

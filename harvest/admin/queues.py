@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from harvest import queues, redrive
 from harvest.admin import parts
-from harvest.admin.charts import depth_chart
+from harvest.admin.depths import depth_chart
 from harvest.admin.longlists import ValuesFilter
 from harvest.models import QueueReading, Redrive
 from harvest.tasks import redrive_dead_letters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django.db import models
-from django.db.models import Q, Window
+from django.db.models import F, Func, Q, Window
 from django.db.models.functions import RowNumber
 from django.utils.translation import gettext_lazy as _
 
@@ -37,6 +37,14 @@ class HarvestEventQuerySet(models.QuerySet["HarvestEvent"]):
             if version not in of_one:
                 of_one.append(version)
         return versions
+
+
+def task_index() -> Func:
+    """Return an event's map_index, or -1 where it has none: not mapped, whoever published it.
+
+    As SQL without parameters, by which SQLite would not know the expression of an index.
+    """
+    return Func(F("map_index"), function="COALESCE", template="%(function)s(%(expressions)s, -1)")
 
 
 class HarvestEvent(models.Model):
@@ -121,6 +129,16 @@ class HarvestEvent(models.Model):
                 fields=("collection", "-sns_timestamp"),
                 condition=~Q(version=""),
                 name="event_newest_version",
+            ),
+            # Each event that is stored asks what its task said last.
+            models.Index(
+                F("harvest_run"),
+                F("task_id"),
+                task_index(),
+                F("sns_timestamp").desc(),
+                F("error").desc(),
+                condition=Q(task_id__isnull=False),
+                name="event_newest_of_task",
             ),
             # It is searched by how a task's name begins.
             models.Index(fields=("task_id",), opclasses=("varchar_pattern_ops",), name="event_task"),

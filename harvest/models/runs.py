@@ -144,6 +144,23 @@ class HarvestRun(models.Model):
         _("last event"),
         help_text=_("Of a run that has sent nothing: when Airflow says that it started."),
     )
+    tasks_done = models.PositiveIntegerField(
+        default=0, editable=False, help_text=_("Tasks of which the newest event is no error.")
+    )
+    tasks_failed = models.PositiveIntegerField(
+        default=0, editable=False, help_text=_("Tasks of which the newest event is an error.")
+    )
+    errors = models.PositiveIntegerField(
+        default=0, editable=False, help_text=_("Events that say that something went wrong.")
+    )
+    failure_reason = models.CharField(
+        _("newest error"),
+        max_length=limits.MAX_REASON,
+        blank=True,
+        default="",
+        editable=False,
+        help_text=_("In one line: the last of the newest exception, else the reason that was given."),
+    )
     stale_since = models.DateTimeField(
         null=True,
         blank=True,
@@ -220,6 +237,17 @@ class HarvestRun(models.Model):
                 fields=("collection", "-logical_date"),
                 condition=Q(target_version__isnull=False),
                 name="run_newest_publication",
+            ),
+            models.Index(fields=("host", "-last_heard_at", "-id"), name="run_newest_of_host"),
+            models.Index(
+                fields=("-last_heard_at", "-id"),
+                condition=Q(stale_since__isnull=False),
+                name="run_newest_stale",
+            ),
+            models.Index(
+                fields=("-last_heard_at", "-id"),
+                condition=Q(errors__gt=0),
+                name="run_newest_with_errors",
             ),
             models.Index(
                 fields=("-lost_since",), condition=Q(lost_since__isnull=False), name="run_lost"

@@ -18,6 +18,7 @@ from harvest.airflow import Event, RunKey
 from harvest.airflow_api import AirflowRun
 from harvest.models import HarvestRun
 from harvest.recording.answers import forget_events
+from harvest.recording.counting import recount
 from harvest.recording.runs import fold
 
 
@@ -90,8 +91,9 @@ def _part_with_nameless_events(run: HarvestRun) -> None:
     nameless_events.update(harvest_run=nameless, collection=None)
     if not run.events.exists():  # what is known of it, it has from Airflow
         forget_events(run)
-    fold(run)
-    fold(nameless)
+    for parted in (run, nameless):
+        recount(parted)
+        fold(parted)
 
 
 def _lock_name(key: RunKey) -> None:

@@ -8,8 +8,11 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, Q, QuerySet, Subquery
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Right
 from django.utils import timezone
 
+from harvest import limits
 from harvest.airflow import find_collection_id, find_target_version
 from harvest.models import Collection, HarvestEvent, HarvestRun, HarvestTrigger
 from harvest.recording.changes import Standing, keep_changes
@@ -18,6 +21,9 @@ from harvest.status import StaleAfter, newest_event
 #: Between looks at a stale run of which nothing new is learned.
 FIRST_DISTANCE = timedelta(minutes=10)
 LONGEST_DISTANCE = timedelta(days=1)
+#: Errors of a run that are searched for an exception, newest first: a task's comes shortly before the
+#: run's own, which has none.
+SEARCHED_ERRORS = 10
 
 
 def stale_after() -> StaleAfter:
@@ -105,6 +111,7 @@ def fold(run: HarvestRun) -> None:
         _describe(run, newest if has_conf else _newest(run.events.exclude(dag_run_conf={})) or newest)
         if run.lost_since is not None and newest.sns_timestamp > run.lost_since:
             run.lost_since, run.lost_reason = None, ""
+    run.failure_reason = _failure_reason(run)
     link(run)
     check_staleness(run, now)
     run.recompute_due_at = None
@@ -136,6 +143,22 @@ def _describe(run: HarvestRun, event: HarvestEvent) -> None:
     run.logical_date = event.logical_date
     run.conf_collection_id = find_collection_id(event.dag_run_conf)
     run.target_version = find_target_version(run.dag_id, event.dag_run_conf)
+
+
+def _failure_reason(run: HarvestRun) -> str:
+    """Return what the newest errors say in one line: the last of an exception, or else a reason."""
+    if not run.errors:
+        return ""
+    # Their ends, as text: a stranger's may be of any type and length.
+    ends = (
+        Right(KeyTextTransform(key, "rikolti_message"), limits.MAX_FETCHED)
+        for key in ("exception", "reason")
+    )
+    newest = run.events.filter(error=True).order_by("-sns_timestamp", "-message_id")
+    errors = list(newest.values_list(*ends)[:SEARCHED_ERRORS])
+    texts = [text for key in range(2) for text in (error[key] for error in errors)]
+    lines = (text.strip().rpartition("\n")[2].strip() for text in texts if text)
+    return next(filter(None, lines), "")[: limits.MAX_REASON]
 
 
 def link(run: HarvestRun) -> None:

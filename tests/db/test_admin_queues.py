@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from harvest import redrive
-from harvest.admin.charts import depth_chart
+from harvest.admin.depths import depth_chart
 from harvest.models import QueueReading, Redrive
 from harvest.tasks import redrive_dead_letters
 

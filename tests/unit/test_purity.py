@@ -49,6 +49,7 @@ ORDER = (
     "recording.origin",
     "recording.versions",
     "recording.changes",
+    "recording.counting",
     "recording.runs",
     "recording.answers",
     "recording.identity",
