@@ -33,7 +33,7 @@ M = TypeVar("M", bound=models.Model)
 EMPTY = "-"
 
 #: The shape beside word and colour: a status must be seen without the colour.
-STATUS_SHAPES = {"running": "▶", "succeeded": "✔", "failed": "✖", "stale": "⚠"}
+STATUS_SHAPES = {"running": "▶", "succeeded": "✔", "failed": "✖", "stale": "⚠", "lost": "?"}
 
 
 class List(ChangeList):
@@ -108,9 +108,11 @@ class ReadOnlyAdmin(unfold.admin.ModelAdmin, admin.ModelAdmin[M]):
 
 
 def status_word(run: HarvestRun) -> SafeString:
-    """Return the run's status as shape, word and colour; stale is said beside running."""
+    """Return the run's status as shape, word and colour; lost or stale is said beside running."""
     look, word = run.status, run.get_status_display()
-    if run.stale_since:
+    if run.lost_since:
+        look, word = "lost", _("%(status)s, lost") % {"status": word}
+    elif run.stale_since:
         look, word = "stale", _("%(status)s, stale") % {"status": word}
     return _look(look, word)
 

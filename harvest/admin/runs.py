@@ -41,6 +41,17 @@ class StaleFilter(admin.SimpleListFilter):
         return queryset.filter(stale_since__isnull=self.value() == "no")
 
 
+class LostFilter(admin.SimpleListFilter):
+    title = _("in Airflow")
+    parameter_name = "lost"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", gettext("lost: Airflow knows no such run"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[HarvestRun]) -> QuerySet[HarvestRun]:
+        return queryset.filter(lost_since__isnull=False) if self.value() == "yes" else queryset
+
+
 @admin.register(HarvestRun)
 class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
     """Runs as the pipeline knows them. A person changes nothing but the status, by a decision."""
@@ -56,7 +67,14 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
         "airflow",
     )
     list_display_links = ("status_word",)
-    list_filter = ("status", StaleFilter, ("dag_id", ValuesFilter), "status_source", "last_heard_at")
+    list_filter = (
+        "status",
+        StaleFilter,
+        LostFilter,
+        ("dag_id", ValuesFilter),
+        "status_source",
+        "last_heard_at",
+    )
     list_select_related = ("collection",)
     search_fields = ("conf_collection_id", "collection__name", "dag_run_id")
     search_help_text = _("a collection's id or name, or how a DAG run id begins")
@@ -91,6 +109,23 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
         (
             _("Time"),
             {"fields": ("first_event_at", "last_heard_at", "stale_since", "reconciled_at")},
+        ),
+        (
+            _("What Airflow says"),
+            {
+                "fields": (
+                    "airflow_state",
+                    "airflow_checked_at",
+                    "airflow_started_at",
+                    "airflow_ended_at",
+                    "airflow_note",
+                    "lost_since",
+                    "lost_reason",
+                    "airflow_failures",
+                    "airflow_error",
+                    "look_again_at",
+                )
+            },
         ),
     )
 
@@ -170,6 +205,8 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
 
     @admin.display(description=_("why it failed"))
     def why_failed(self, run: HarvestRun) -> str:
+        if run.lost_since is not None and run.status == HarvestRun.Status.RUNNING:
+            return parts.one_line(run.lost_reason)
         if run.status != HarvestRun.Status.FAILED:
             return parts.EMPTY
         return parts.one_line(
