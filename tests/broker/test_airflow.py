@@ -12,7 +12,7 @@ from celery_app import app
 from harvest import recording
 from harvest.airflow_api import Kind
 from harvest.models import HarvestRun
-from tests.airflow_server import FAULTS, PASSWORD, PASSWORD_ENV, AirflowServer
+from tests.airflow_server import FAULTS, PASSWORD, AirflowServer
 from tests.broker.processes import Processes, wait_until
 from tests.broker.test_pipeline import assert_calm
 from tests.broker.wire import Wire
@@ -35,7 +35,7 @@ def test_sweep_asks_airflow(processes: Processes, wire: Wire, airflow_server: Ai
     airflow_server.add("went on", "running", start_date=LONG_AGO)
     airflow_server.add("sent nothing", "failed", start_date=timezone.now().isoformat())
     hosts = airflow_server.variable(Kind.AIRFLOW3)
-    worker = processes.worker(AIRFLOW_HOSTS=hosts, **{PASSWORD_ENV: PASSWORD})
+    worker = processes.worker(AIRFLOW_HOSTS=hosts)  # the password is in its environment, by the fixture
 
     app.send_task("harvest.reconcile_runs")
     app.send_task("harvest.reconcile_runs")  # what a second beat would do
