@@ -59,6 +59,23 @@ class HarvestRunAdmin(RunListAdmin):
             _("Time"),
             {"fields": ("first_event_at", "last_heard_at", "stale_since", "reconciled_at")},
         ),
+        (
+            _("What Airflow says"),
+            {
+                "fields": (
+                    "airflow_state",
+                    "airflow_checked_at",
+                    "airflow_started_at",
+                    "airflow_ended_at",
+                    "airflow_note",
+                    "lost_since",
+                    "lost_reason",
+                    "airflow_failures",
+                    "airflow_error",
+                    "look_again_at",
+                )
+            },
+        ),
     )
 
     # --- a person's decision ---
