@@ -10,6 +10,7 @@ strictjson      reading JSON that a stranger wrote
 sns             SQS message → SNS notification
 airflow         notification → event of a DAG run; all that is Airflow's and Rikolti's
 status          the status rule, and when a run is stale
+published       which version of a collection is in production, by its runs
 batching        raw messages → one batch a run
 taskids         ids of tasks that tell their run
 
@@ -23,13 +24,15 @@ With Django, boto3 and Celery:
 
 models/         the tables
 recording/      the only writer: events, a run's status, rejected messages, replay
-reconcile       which runs need a look, and what is done with each
+triggering      starting runs in Airflow, and what became of that
+reconcile       which runs need a look, and what is done with each: Airflow is asked
+backfill        which runs sent nothing: Airflow lists them
 deleter         deletes messages in batches, in the background
 rawqueue        the raw queue: receive, delete, hide
 queues          all queues as SQS knows them, with their dead-letter queues
 readings        how full they are, read and kept
 redrive         dead letters, taken up again
-tasks           the Celery tasks record_event → recompute_run_status, the sweep, and what beat sends
+tasks           the Celery tasks record_event → recompute_run_status, and those that beat sends
 results         where task results are kept
 schedule        beat's scheduler
 checks          what is wrong with the settings
@@ -41,6 +44,6 @@ For people:
 
 provision       topic and queues: what should be there, and making it so
 admin/          one file a family of pages
-management/     rikolti_status, publish_events, setup_queues, redrive_dead_letters
+management/     rikolti_status, backfill_runs, publish_events, setup_queues, redrive_dead_letters
 apps            the Django app, which registers the checks
 """

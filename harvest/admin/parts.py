@@ -23,7 +23,7 @@ from harvest.admin.longlists import LongListPaginator, page_asked_for
 from harvest.strictjson import mend
 
 if TYPE_CHECKING:
-    from harvest.models import HarvestRun
+    from harvest.models import HarvestRun, HarvestTrigger
 
 django_stubs_ext.monkeypatch([admin.ModelAdmin])
 
@@ -34,6 +34,15 @@ EMPTY = "-"
 
 #: The shape beside word and colour: a status must be seen without the colour.
 STATUS_SHAPES = {"running": "▶", "succeeded": "✔", "failed": "✖", "stale": "⚠"}
+
+#: Which of them the state of a trigger has.
+TRIGGER_LOOKS = {
+    "sent": "running",
+    "accepted": "succeeded",
+    "refused": "failed",
+    "unknown": "stale",
+    "absent": "failed",
+}
 
 
 class List(ChangeList):
@@ -115,6 +124,11 @@ def status_word(run: HarvestRun) -> SafeString:
     return _look(look, word)
 
 
+def trigger_word(trigger: HarvestTrigger) -> SafeString:
+    """Return the state of a trigger, with the shape and colour of the status that it is most like."""
+    return _look(TRIGGER_LOOKS[trigger.state], trigger.get_state_display())
+
+
 def failure_word(word: str) -> SafeString:
     """Return a word for what went wrong, with the shape and colour of a failed run."""
     return _look("failed", word)
@@ -147,12 +161,12 @@ def external_link(url: str | None, text: str) -> SafeString | str:
     return format_html('<a href="{}" target="_blank" rel="noopener noreferrer">{}</a>', url, text)
 
 
-def page_link(target: models.Model | None) -> SafeString | str:
-    """Return a link to an object's own page."""
+def page_link(target: models.Model | None, text: str = "") -> SafeString | str:
+    """Return a link to an object's own page, by its name or another text."""
     if target is None:
         return EMPTY
     view = f"admin:{target._meta.app_label}_{target._meta.model_name}_change"
-    return format_html('<a href="{}">{}</a>', reverse(view, args=[target.pk]), str(target))
+    return format_html('<a href="{}">{}</a>', reverse(view, args=[target.pk]), text or str(target))
 
 
 def pretty_json(data: Any) -> SafeString:

@@ -21,6 +21,7 @@ def test_schedule_is_there_after_migration() -> None:
     names = PeriodicTask.objects.values_list("name", "task", "enabled")
 
     assert sorted(names) == [
+        ("backfill_runs", "harvest.backfill_runs", True),
         ("celery.backend_cleanup", "celery.backend_cleanup", True),
         ("read_queues", "harvest.read_queues", True),
         ("reconcile_runs", "harvest.reconcile_runs", True),
@@ -37,7 +38,7 @@ def test_start_of_beat_leaves_what_an_operator_edited() -> None:
 
     schedule = Scheduler(app=app, lazy=False).schedule
 
-    assert sorted(schedule) == ["celery.backend_cleanup", "read_queues"]
+    assert sorted(schedule) == ["backfill_runs", "celery.backend_cleanup", "read_queues"]
     cleanup.refresh_from_db()
     assert cleanup.crontab.minute == "30"
 
