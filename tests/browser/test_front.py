@@ -8,7 +8,10 @@ from playwright.sync_api import Page, expect
 from harvest import recording
 from tests import factories
 
-HOSTILE = "<script>window.bitten = 1</script>\"'><img src=x onerror='window.bitten = 1'>\N{RIGHT-TO-LEFT OVERRIDE}"
+HOSTILE = (
+    "<script>window.bitten = 1</script>\"'><img src=x onerror='window.bitten = 1'>"
+    "\N{RIGHT-TO-LEFT OVERRIDE}"
+)
 
 
 def test_failed_mapped_task_is_found_in_three_clicks(page: Page) -> None:
