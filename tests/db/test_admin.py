@@ -100,7 +100,7 @@ def test_lost_run_is_seen_with_its_reason_and_filtered(staff: Client) -> None:
     )
     factories.make_run(dag_id="another")
 
-    text = text_of(staff, list_url(HarvestRun, "?lost=yes"))
+    text = text_of(staff, list_url(HarvestRun, "?standing=lost"))
 
     assert "running, lost" in text
     assert "DAGRun not found" in text
