@@ -42,7 +42,6 @@ PAGES = {
     "run list, with errors": f"{RUNS}?errors=yes",
     "run list, by campus": f"{RUNS}?campus=UC Berkeley",
     "run list, by host": f"{RUNS}?host=https://airflow.example.org",
-    "run list, failed within a week": f"{RUNS}?status__exact=failed&within=7d",
     "run list, by DAG": f"{RUNS}?dag_id=index_collection",
     "run list, by hand": f"{RUNS}?status_source__exact=person",
     "run list, a quarter": f"{RUNS}?last_heard_at_from={{quarter_day}}",

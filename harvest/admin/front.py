@@ -187,7 +187,7 @@ def _runs_chart(now: datetime) -> Chart:
     return Chart(
         _picture(charts.stacked_bars("runs-chart", _("Runs a day"), _told(found, days), series, bars)),
         (_("day (UTC)"), *(word for _look, word in series)),
-        tuple(_row(day, found[day]) for day in reversed(days) if found[day]),
+        tuple(_row(day, found[day]) for day in reversed(days)),
         note,
     )
 
