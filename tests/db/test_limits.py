@@ -19,7 +19,6 @@ LENGTHS = {
     (HarvestRun, "airflow_error"): limits.MAX_REASON,
     (HarvestRun, "lost_reason"): limits.MAX_REASON,
     (HarvestRun, "target_version"): limits.MAX_VERSION,
-    (HarvestRun, "failure_reason"): limits.MAX_REASON,
     (HarvestEvent, "message_id"): limits.MAX_MESSAGE_ID,
     (HarvestEvent, "host"): limits.MAX_HOST,
     (HarvestEvent, "task_id"): limits.MAX_ID,
