@@ -10,6 +10,7 @@ strictjson      reading JSON that a stranger wrote
 sns             SQS message → SNS notification
 airflow         notification → event of a DAG run; all that is Airflow's and Rikolti's
 status          the status rule, and when a run is stale
+attempts        what a run's tasks did: their attempts, by map index and try
 batching        raw messages → one batch a run
 
 Without Django too, with cryptography, requests and boto3:
