@@ -12,6 +12,7 @@ airflow         notification → event of a DAG run; all that is Airflow's and R
 status          the status rule, and when a run is stale
 attempts        what a run's tasks did: their attempts, by map index and try
 batching        raw messages → one batch a run
+whereabouts     where in a body that is not understood it goes wrong
 
 Without Django too, with cryptography, requests and boto3:
 

@@ -6,6 +6,7 @@ worker dies. What can heal is retried without limit; every other error is kept w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
@@ -14,6 +15,7 @@ from celery import Signature, Task, shared_task
 from django.utils import timezone
 
 from harvest import reconcile, recording
+from harvest.models import RejectedMessage
 from harvest.sns import SqsMessage
 
 #: Seconds, with full jitter. SQS delays a message by 15 minutes at most.
@@ -103,3 +105,18 @@ def reconcile_runs() -> str:
 def reconcile_run(run_id: int) -> str:
     """Look at one run: events again, links, staleness."""
     return f"run {run_id}: {reconcile.look_at(run_id)}"
+
+
+@shared_task(name="harvest.replay_rejected", base=PatientTask, **RETRY)
+def replay_rejected(ids: Sequence[int]) -> str:
+    """Give rejected messages another chance, those of a slice. What is recorded already is left alone,
+    and what can't be verified yet stays as it was."""
+    outcomes: Counter[str] = Counter()
+    for rejected in RejectedMessage.objects.filter(pk__in=ids, replayed_at=None).order_by("pk"):
+        try:
+            understood = recording.replay(rejected)
+        except recording.NotVerified:
+            outcomes["not verified yet"] += 1
+        else:
+            outcomes["recorded" if understood else "rejected again"] += 1
+    return ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items()) or "nothing to do"

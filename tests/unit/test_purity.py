@@ -13,7 +13,17 @@ import pytest
 import harvest
 from avram.environment import ROOT
 
-PURE = ("limits", "errors", "strictjson", "sns", "airflow", "status", "attempts", "batching")
+PURE = (
+    "limits",
+    "errors",
+    "strictjson",
+    "sns",
+    "airflow",
+    "status",
+    "attempts",
+    "batching",
+    "whereabouts",
+)
 
 #: As pure in what they know, with a library or two.
 WITHOUT_DJANGO = ("signing", "certificates")
