@@ -30,61 +30,51 @@ class TaskEvent(Ordered, Protocol):
     def error(self) -> bool: ...
 
 
+#: An event in what is returned, whatever it has besides; and one that is read.
+T = TypeVar("T")
 E = TypeVar("E", bound=TaskEvent)
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt(Generic[E]):
+class Attempt(Generic[T]):
     """One try of a task, or of one of its mapped instances.
 
-    ``try_number`` is None where no event says which it was. ``events`` has one or more, newest first.
-    ``again``: published after the run had said that it ended, as a task that was cleared does.
+    ``try_number`` is None where no event says which it was. ``again``: it was published after the run
+    had said that it ended, as a task that was cleared does. ``failed`` is what the newest of its
+    events says. ``events`` has one or more, newest first.
     """
 
     try_number: int | None
     again: bool
-    events: tuple[E, ...]
-
-    @property
-    def newest(self) -> E:
-        return self.events[0]
-
-    @property
-    def failed(self) -> bool:
-        return self.newest.error
-
-    @property
-    def first_at(self) -> datetime:
-        return self.events[-1].sns_timestamp
-
-    @property
-    def last_at(self) -> datetime:
-        return self.newest.sns_timestamp
+    failed: bool
+    first_at: datetime
+    last_at: datetime
+    events: tuple[T, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Instance(Generic[E]):
+class Instance(Generic[T]):
     """A task, or the part of a mapped one that has this index (None: not mapped). ``attempts`` has one
     or more, newest first."""
 
     map_index: int | None
-    attempts: tuple[Attempt[E], ...]
+    attempts: tuple[Attempt[T], ...]
 
     @property
-    def current(self) -> Attempt[E]:
+    def current(self) -> Attempt[T]:
         return self.attempts[0]
 
     @property
-    def earlier(self) -> tuple[Attempt[E], ...]:
+    def earlier(self) -> tuple[Attempt[T], ...]:
         return self.attempts[1:]
 
 
 @dataclass(frozen=True, slots=True)
-class RunTask(Generic[E]):
+class RunTask(Generic[T]):
     """A task of a run, with one instance or more: what is not mapped first, then by map index."""
 
     task_id: str
-    instances: tuple[Instance[E], ...]
+    instances: tuple[Instance[T], ...]
 
 
 def tasks_of(events: Iterable[E]) -> tuple[RunTask[E], ...]:
@@ -133,13 +123,20 @@ def _ends(event: Ordered) -> bool:
 
 
 def _attempts(tries: dict[tuple[int | None, int], list[E]]) -> tuple[Attempt[E], ...]:
-    attempts = [
-        Attempt(try_number, ended > 0, tuple(reversed(told)))
-        for (try_number, ended), told in tries.items()
-    ]
-    return tuple(sorted(attempts, key=_recency, reverse=True))
-
-
-def _recency(attempt: Attempt[E]) -> tuple[datetime, int, str]:
-    """Of attempts that were told of at the same time the later try is the newer."""
-    return attempt.last_at, attempt.try_number or 0, attempt.newest.message_id
+    # Of attempts that were told of at the same time the later try is the newer.
+    newest_first = sorted(
+        tries.items(),
+        key=lambda item: (item[1][-1].sns_timestamp, item[0][0] or 0, item[1][-1].message_id),
+        reverse=True,
+    )
+    return tuple(
+        Attempt(
+            try_number=try_number,
+            again=ended > 0,
+            failed=told[-1].error,
+            first_at=told[0].sns_timestamp,
+            last_at=told[-1].sns_timestamp,
+            events=tuple(reversed(told)),
+        )
+        for (try_number, ended), told in newest_first
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import django_stubs_ext
@@ -120,6 +121,16 @@ def failure_word(word: str) -> SafeString:
     return _look("failed", word)
 
 
+def success_word(word: str) -> SafeString:
+    """Return a word for what went well, with the shape and colour of a run that succeeded."""
+    return _look("succeeded", word)
+
+
+def warning_word(word: str) -> SafeString:
+    """Return a word for what a person should look at, with the shape and colour of a stale run."""
+    return _look("stale", word)
+
+
 def _look(look: str, word: str) -> SafeString:
     """Return a word with a shape and a class of harvest/static/harvest/admin.css, which colours it."""
     return format_html(
@@ -128,6 +139,15 @@ def _look(look: str, word: str) -> SafeString:
         STATUS_SHAPES[look],
         word,
     )
+
+
+def moment(at: datetime | None) -> SafeString | str:
+    """Return a moment, or a dash for None."""
+    if at is None:
+        return EMPTY
+    at = at.astimezone(UTC)
+    utc = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), utc, utc)
 
 
 def external_link(url: str | None, text: str) -> SafeString | str:
@@ -153,17 +173,17 @@ def pretty_json(data: Any) -> SafeString:
         shown += piece
         if len(shown) > limits.MAX_SHOWN:
             notice = _("Only the beginning is shown.")
-            return format_html("{}{}", _pre(shown[: limits.MAX_SHOWN]), _link_to_whole(notice))
+            return format_html("{}{}", _pre(shown[: limits.MAX_SHOWN]), link_to_whole(notice))
     return _pre(shown)
 
 
-def preformatted(text: str) -> SafeString:
-    """Return a text as it is, or beginning and end of a long one."""
+def preformatted(text: str, whole: str = "../whole/") -> SafeString:
+    """Return a text as it is, or beginning and end of a long one with a link to the whole."""
     half = limits.MAX_SHOWN // 2
     if len(text) <= 2 * half:
         return _pre(text)
     notice = _("%d characters are left out.") % (len(text) - 2 * half)
-    return format_html("{}{}{}", _pre(text[:half]), _link_to_whole(notice), _pre(text[-half:]))
+    return format_html("{}{}{}", _pre(text[:half]), link_to_whole(notice, whole), _pre(text[-half:]))
 
 
 def _pre(text: str) -> SafeString:
@@ -173,8 +193,9 @@ def _pre(text: str) -> SafeString:
     )
 
 
-def _link_to_whole(notice: str) -> SafeString:
-    return format_html('<p>{} <a href="../whole/">{}</a></p>', notice, _("Download the whole"))
+def link_to_whole(notice: str, whole: str = "../whole/") -> SafeString:
+    """Return what was cut, and a link to the file that has it: by default that of the page's own row."""
+    return format_html('<p>{} <a href="{}">{}</a></p>', notice, whole, _("Download the whole"))
 
 
 def readable(text: str) -> str:

@@ -6,14 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Right
-from django.forms import ModelForm, TypedChoiceField
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -21,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from harvest import limits, recording
 from harvest.admin import parts
 from harvest.admin.longlists import ValuesFilter, search
+from harvest.admin.runpage import RunPage
 from harvest.airflow import run_page
 from harvest.models import Collection, HarvestEvent, HarvestRun
 
@@ -42,7 +39,7 @@ class StaleFilter(admin.SimpleListFilter):
 
 
 @admin.register(HarvestRun)
-class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
+class HarvestRunAdmin(RunPage):
     """Runs as the pipeline knows them. A person changes nothing but the status, by a decision."""
 
     list_display = (
@@ -61,38 +58,6 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
     search_fields = ("conf_collection_id", "collection__name", "dag_run_id")
     search_help_text = _("a collection's id or name, or how a DAG run id begins")
     actions = ("recompute",)
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": ("status", "status_note", "status_source", "status_set_at", "why_failed"),
-                "description": _(
-                    "Events decide the status. Set it by hand where they can't: your decision "
-                    "stands until the run publishes a newer event."
-                ),
-            },
-        ),
-        (
-            _("Run"),
-            {
-                "fields": (
-                    "airflow",
-                    "events",
-                    "collection_name",
-                    "trigger",
-                    "dag_id",
-                    "dag_run_id",
-                    "logical_date",
-                    "host",
-                    "conf",
-                )
-            },
-        ),
-        (
-            _("Time"),
-            {"fields": ("first_event_at", "last_heard_at", "stale_since", "reconciled_at")},
-        ),
-    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[HarvestRun]:
         newest_error = HarvestEvent.objects.filter(harvest_run=OuterRef("pk"), error=True)
@@ -119,30 +84,6 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
         self, request: HttpRequest, queryset: QuerySet[HarvestRun], search_term: str
     ) -> tuple[QuerySet[HarvestRun], bool]:
         return search(queryset, search_term, _meanings)
-
-    # --- a person's decision ---
-
-    def has_change_permission(self, request: HttpRequest, obj: HarvestRun | None = None) -> bool:
-        return admin.ModelAdmin.has_change_permission(self, request, obj)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: HarvestRun | None = None) -> list[str]:
-        decided = ("status", "status_note")
-        return [name for name in flatten_fieldsets(self.fieldsets) if name not in decided]
-
-    def save_model(
-        self, request: HttpRequest, obj: HarvestRun, form: ModelForm[HarvestRun], change: bool
-    ) -> None:
-        if form.changed_data:
-            changed = "status" in form.changed_data
-            status = HarvestRun.Status(obj.status) if changed else None
-            user = request.user if request.user.is_authenticated else None
-            recording.set_status(obj.pk, status, obj.status_note, user)
-
-    def formfield_for_choice_field(
-        self, db_field: Any, request: HttpRequest, **kwargs: Any
-    ) -> TypedChoiceField | None:
-        """Compare with what the person saw: events may have changed the status meanwhile."""
-        return super().formfield_for_choice_field(db_field, request, show_hidden_initial=True, **kwargs)
 
     @admin.action(description=_("Recompute the status from the events"), permissions=["change"])
     def recompute(self, request: HttpRequest, queryset: QuerySet[HarvestRun]) -> None:
@@ -179,26 +120,6 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
     @admin.display(description=_("Airflow"))
     def airflow(self, run: HarvestRun) -> SafeString | str:
         return parts.external_link(run_page(run.key), gettext("open"))
-
-    @admin.display(description=_("events"))
-    def events(self, run: HarvestRun) -> SafeString:
-        count, errors = run.events.count(), run.events.filter(error=True).count()
-        url = reverse("admin:harvest_harvestevent_changelist") + f"?harvest_run__id__exact={run.pk}"
-        return format_html(
-            '<a href="{}">{}</a>, <a href="{}&amp;error__exact=1">{}</a>',
-            url,
-            ngettext("%d event", "%d events", count) % count,
-            url,
-            ngettext("%d error", "%d errors", errors) % errors,
-        )
-
-    @admin.display(description=_("trigger"))
-    def trigger(self, run: HarvestRun) -> SafeString | str:
-        return parts.page_link(run.harvest_trigger)
-
-    @admin.display(description=_("conf"))
-    def conf(self, run: HarvestRun) -> SafeString:
-        return parts.pretty_json(run.dag_run_conf)
 
 
 def _meanings(word: str) -> tuple[Q, ...]:
