@@ -201,7 +201,9 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
     def outcome(self, message: RejectedMessage) -> SafeString | str:
         """Return when a message was recorded after all, and the run that it went into."""
         if message.replayed_at is None:
-            return gettext("not yet, or rejected again")
+            if message.times_seen > 1:
+                return gettext("no: it was seen again, and the reason above is the newest")
+            return gettext("not yet")
         event = (
             HarvestEvent.objects.filter(message_id=publication_id(message.to_sqs_message()))
             .select_related("harvest_run")

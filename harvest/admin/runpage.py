@@ -152,7 +152,13 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
     ) -> HttpResponse:
         run = kwargs.get("obj")
         shown = self.page(request, run) if run is not None else {}
+        shown["show_save_and_continue"] = False  # The page stays open: see response_change.
         return super().render_change_form(request, {**context, **shown}, *args, **kwargs)
+
+    def response_change(self, request: HttpRequest, obj: HarvestRun) -> HttpResponse:
+        """Show what was decided, and the line of history that it left."""
+        self.message_user(request, gettext("The status is set, by your decision."), messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:harvest_harvestrun_change", args=[obj.pk]))
 
     def page(self, request: HttpRequest, run: HarvestRun) -> dict[str, Any]:
         """Return what the template of a run's page is made of."""
