@@ -138,7 +138,7 @@ def test_hostile_strings_are_text_everywhere(page: Page) -> None:
     expect(page.locator(".on-demand .json").first).to_be_visible()
     pages = [page.url]
     pages += page.eval_on_selector_all(
-        '.story a[href^="/admin/harvest/harvestevent/"], .story a[href*="/task/"]',
+        '.story a[href$="/change/"], .story a[href*="/task/"]',
         "links => [...new Set(links.map(link => link.href))]",
     )
     rejected = RejectedMessage.objects.get()
