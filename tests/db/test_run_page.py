@@ -339,7 +339,7 @@ def test_events_are_downloaded_as_json_lines_oldest_first(staff: Client) -> None
     run = recorded(complete(seconds=9), message(rikolti_message={"a": "é"}), task_error(seconds=5))
 
     response = staff.get(url_of(run, "jsonl"))
-    lines = b"".join(response).decode().splitlines()  # type: ignore[arg-type]
+    lines = b"".join(response).decode().splitlines()
 
     assert response["Content-Disposition"] == f'attachment; filename="harvestrun-{run.pk}-events.jsonl"'
     events = [json.loads(line) for line in lines]
