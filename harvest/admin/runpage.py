@@ -71,8 +71,9 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
         ),
     )
 
-    class Media:
-        js = ("harvest/ondemand.js",)
+    @property
+    def media(self) -> forms.Media:
+        return super().media + forms.Media(js=["harvest/ondemand.js"])
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -184,6 +185,7 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
             "changes": taskrows.change_rows(changes),
             "airflow_page": parts.external_link(run_page(run.key), gettext("open in Airflow")),
             "collection": self._collection(run),
+            "published": self._published(run),
             "trigger": parts.page_link(run.harvest_trigger),
             "numbers": numbers,
             "errors": taskrows.event_rows(run, found.errors),
@@ -196,6 +198,18 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
             "events_after": number + 1 if len(events) > limits.MAX_ROWS else None,
             "may_decide": self.has_change_permission(request, run),
         }
+
+    def _published(self, run: HarvestRun) -> str:
+        """Say what the run changed in production: by the runs before it that are known by now."""
+        if run.target_version is None or run.collection is None:
+            return ""
+        if run.status == HarvestRun.Status.FAILED:
+            return gettext("changed nothing, since it failed")
+        before = recording.version_before(run)
+        words = {"before": before or gettext("none"), "now": run.target_version or gettext("none")}
+        if before == run.target_version:
+            return gettext("version %(now)s, as before") % words
+        return gettext("version %(before)s → %(now)s") % words
 
     def _collection(self, run: HarvestRun) -> str:
         if run.collection is not None:
