@@ -111,13 +111,67 @@ def run(world: World) -> list[Figure]:
     with override_settings(DEBUG=False, ALLOWED_HOSTS=["testserver"]):
         few, many = _write(world, HUNDREDTH), _write(world, EVENTS)
         try:
-            return [_compare(name, page, few, many) for name, page in PAGES.items()]
+            figures = [_compare(name, page, few, many) for name, page in PAGES.items()]
+            return [*figures, *_long_runs(many)]
         finally:
             connections["default"] = own
             for each in (few, many):
                 each.database.close()
                 with world.connect() as postgresql:
                     postgresql.execute(f"DROP DATABASE {each.database.settings_dict['NAME']}")
+
+
+def _long_runs(here: History) -> list[Figure]:
+    """Compare the pages of a run of 10,000 events, 1,000 mapped tasks, with those of one of 100."""
+    connections["default"] = here.database
+    short, long = (_write_run(events) for events in (100, 10_000))
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE harvest_harvestevent")
+    figures = []
+    for name, page in (
+        ("run page, 10,000 events", f"{RUNS}{{}}/change/"),
+        ("mapped task, 1,000 of it", f"{RUNS}{{}}/task/?task=mapping.map_page"),
+    ):
+        seconds: dict[int, list[float]] = {short: [], long: []}
+        for number in range(WARM_UP + ROUNDS):
+            for run_id in (short, long) if number % 2 else (long, short):
+                took, _ = here.seconds(page.format(run_id))
+                seconds[run_id].append(took)
+        small, large = (median(seconds[run_id][WARM_UP:]) * 1000 for run_id in (short, long))
+        print(f"  {name:<36} {small:>6.0f} ms {large:>6.0f} ms", flush=True)
+        figures.append(Figure(f"pages: {name}", large / small, "x", at_most=1.5))
+    return figures
+
+
+def _write_run(events: int) -> int:
+    """Write a failed run with so many events of one mapped task, ten of each instance but at least 50
+    instances, so that each page is full. Return its id."""
+    now = timezone.now()
+    run = HarvestRun.objects.create(
+        dag_id="harvest_collection",
+        dag_run_id=f"long__{events}",
+        logical_date=now,
+        first_event_at=now,
+        last_heard_at=now,
+        status="failed",
+    )
+    HarvestEvent.objects.bulk_create(
+        HarvestEvent(
+            harvest_run=run,
+            message_id=f"long-{events}-{number}",
+            task_id="mapping.map_page",
+            map_index=number % max(events // 10, 50),
+            try_number=1 + number // max(events // 10, 50),
+            rikolti_message={"error": True, "exception": "KeyError"} if number % 4 == 0 else {"a": 1},
+            error=number % 4 == 0,
+            outcome="failed" if number % 4 == 0 else "running",
+            sns_timestamp=now + timedelta(seconds=number),
+            logical_date=now,
+            recorded_at=now,
+        )
+        for number in range(events)
+    )
+    return run.pk
 
 
 def _write(world: World, events: int) -> History:

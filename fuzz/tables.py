@@ -27,8 +27,9 @@ from tests.db.test_admin_hostile import MAX_LIST, MAX_PAGE, list_url, page_url
 #: Bodies whose rows are on one page of a list.
 ON_A_PAGE = 40
 
-#: Queries of any page: the session, the user, the rows, what they point to, the filters' choices.
-MAX_QUERIES = 12
+#: Queries of any page: the session, the user, the rows, what they point to, the filters' choices; of a
+#: run's page those for its tasks, errors, history and events.
+MAX_QUERIES = 18
 
 
 def check(body: bytes) -> str:

@@ -10,8 +10,10 @@ strictjson      reading JSON that a stranger wrote
 sns             SQS message → SNS notification
 airflow         notification → event of a DAG run; all that is Airflow's and Rikolti's
 status          the status rule, and when a run is stale
+attempts        what a run's tasks did: their attempts, by map index and try
 published       which version of a collection is in production, by its runs
 batching        raw messages → one batch a run
+whereabouts     where in a body that is not understood it goes wrong
 taskids         ids of tasks that tell their run
 
 Without Django too, with cryptography, requests and boto3:

@@ -250,7 +250,9 @@ def is_web_address(host: str) -> bool:
 def _check_version(version: Any) -> None:
     # A message without one comes from an old publisher.
     if version is not None and (isinstance(version, bool) or version not in _VERSIONS):
-        raise MalformedMessage(Malformed.UNKNOWN_VERSION, f"version {excerpt(version)}, not 1.0")
+        raise MalformedMessage(
+            Malformed.UNKNOWN_VERSION, f"version {excerpt(version)}, not 1.0", path=("version",)
+        )
 
 
 def _decode_message(message: Any) -> Any:
@@ -283,7 +285,9 @@ def _read_host(content: Mapping[str, Any]) -> str:
         return ""
     host = read_string(content, "host", limits.MAX_HOST)
     if not host.isascii():
-        raise MalformedMessage(Malformed.BAD_STRING, "host has characters that no address has")
+        raise MalformedMessage(
+            Malformed.BAD_STRING, "host has characters that no address has", path=("host",)
+        )
     return host.strip().rstrip("/")
 
 
@@ -298,7 +302,9 @@ def _read_integer(content: Mapping[str, Any], key: str) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool):
-        raise MalformedMessage(Malformed.WRONG_TYPE, f"{key} is a {json_type(value)}, not an integer")
+        raise MalformedMessage(
+            Malformed.WRONG_TYPE, f"{key} is a {json_type(value)}, not an integer", path=(key,)
+        )
     if abs(value) > limits.MAX_INTEGER:
-        raise MalformedMessage(Malformed.WRONG_TYPE, f"{key} is out of range: {value}")
+        raise MalformedMessage(Malformed.WRONG_TYPE, f"{key} is out of range: {value}", path=(key,))
     return value

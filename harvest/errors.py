@@ -44,12 +44,29 @@ class Malformed(StrEnum):
 
 
 class MalformedMessage(Exception):
-    """A message from outside breaks the contract: it is kept whole, with this reason."""
+    """A message from outside breaks the contract: it is kept whole, with this reason.
 
-    def __init__(self, reason: Malformed, detail: str) -> None:
+    Where that is known, ``path`` are the keys that lead to the text or value that is wrong, from the
+    body's outermost object, and ``position`` is the character at which a text stops to be JSON, from 0.
+    """
+
+    def __init__(
+        self,
+        reason: Malformed,
+        detail: str,
+        *,
+        path: tuple[str, ...] = (),
+        position: int | None = None,
+    ) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
+        self.path = path
+        self.position = position
+
+    def inside(self, key: str) -> MalformedMessage:
+        """Return the same as an error of what contains it."""
+        return MalformedMessage(self.reason, self.detail, path=(key, *self.path), position=self.position)
 
 
 def excerpt(value: Any) -> str:

@@ -94,3 +94,28 @@ MAX_WORDS = 10
 
 #: Choices that a filter beside a list offers. Rikolti has five DAGs; a stranger may invent any number.
 MAX_CHOICES = 50
+
+#: Rows of tasks on a run's page, by the first event of each. Rikolti's DAGs have some twenty tasks.
+MAX_TASKS = 60
+
+#: Events from which a page tells of attempts. Airflow tries a task a few times; clearing has no end.
+MAX_ATTEMPTS = 200
+
+#: Newest errors that a run's page shows. The rest is in the list of events.
+MAX_ERRORS = 20
+
+#: Mapped instances on a page, and events of a run on a page.
+MAX_ROWS = 50
+
+#: Lines of a run's history on its page.
+MAX_CHANGES = 50
+
+#: Values of JSON that a page shows as a tree that folds: each takes more of the page than its text.
+MAX_NODES = 1_000
+
+#: Characters around the place in a rejected body where it goes wrong.
+MAX_AROUND = 80
+
+#: Rejected messages that one task replays, and one action: it sends them in that many slices.
+MAX_REPLAYED = 100
+MAX_REPLAYED_SLICES = 100

@@ -17,6 +17,9 @@ from harvest.strictjson import REPLACEMENT, mend, read_json, read_json_as_writte
 
 _SUBSCRIPTION_TYPES = ("SubscriptionConfirmation", "UnsubscribeConfirmation")
 
+#: The key of an envelope under which the published message is, as text.
+MESSAGE = "Message"
+
 #: What is kept of the envelope. Message, MessageId and Timestamp have places of their own, and
 #: UnsubscribeURL lets whoever reads it end the subscription.
 _KEPT = (
@@ -127,15 +130,22 @@ def parse_notification(message: SqsMessage, verify: Verify | None = None) -> Not
         )
     if body["Type"] != "Notification":
         raise MalformedMessage(
-            Malformed.WRONG_TYPE, f"Type is {excerpt(body['Type'])}, not Notification"
+            Malformed.WRONG_TYPE, f"Type is {excerpt(body['Type'])}, not Notification", path=("Type",)
         )
 
     return Notification(
         message_id=read_string(body, "MessageId", limits.MAX_MESSAGE_ID),
         published_at=read_date(body, "Timestamp"),
-        content=_as_object(read_json(read_text(body, "Message")), "the Message"),
+        content=_read_content(read_text(body, MESSAGE)),
         envelope={key: body[key] for key in _KEPT if key in body},
     )
+
+
+def _read_content(text: str) -> dict[str, Any]:
+    try:
+        return _as_object(read_json(text), "the Message")
+    except MalformedMessage as error:
+        raise error.inside(MESSAGE) from None
 
 
 def publication_id(message: SqsMessage) -> str:
@@ -152,9 +162,11 @@ def read_text(content: Mapping[str, Any], key: str) -> str:
     """Return a string that must be there, may be of any length, and is not empty."""
     value = content.get(key)
     if value is None or value == "":
-        raise MalformedMessage(Malformed.MISSING_KEY, f"{key} is missing")
+        raise MalformedMessage(Malformed.MISSING_KEY, f"{key} is missing", path=(key,))
     if not isinstance(value, str):
-        raise MalformedMessage(Malformed.WRONG_TYPE, f"{key} is a {json_type(value)}, not a string")
+        raise MalformedMessage(
+            Malformed.WRONG_TYPE, f"{key} is a {json_type(value)}, not a string", path=(key,)
+        )
     return value
 
 
@@ -163,10 +175,12 @@ def read_string(content: Mapping[str, Any], key: str, max_length: int) -> str:
     value = read_text(content, key)
     if len(value) > max_length:
         raise MalformedMessage(
-            Malformed.BAD_STRING, f"{key} has {len(value)} characters, over {max_length}"
+            Malformed.BAD_STRING, f"{key} has {len(value)} characters, over {max_length}", path=(key,)
         )
     if REPLACEMENT in value:
-        raise MalformedMessage(Malformed.BAD_STRING, f"{key} holds a character that is not text")
+        raise MalformedMessage(
+            Malformed.BAD_STRING, f"{key} holds a character that is not text", path=(key,)
+        )
     return value
 
 
@@ -176,10 +190,14 @@ def read_date(content: Mapping[str, Any], key: str) -> datetime:
     try:
         date = datetime.fromisoformat(text)
         if date.tzinfo is None:
-            raise MalformedMessage(Malformed.BAD_DATE, f"{key} has no offset: {excerpt(text)}")
+            raise MalformedMessage(
+                Malformed.BAD_DATE, f"{key} has no offset: {excerpt(text)}", path=(key,)
+            )
         return date.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise MalformedMessage(Malformed.BAD_DATE, f"{key} is no date: {excerpt(text)}") from None
+        raise MalformedMessage(
+            Malformed.BAD_DATE, f"{key} is no date: {excerpt(text)}", path=(key,)
+        ) from None
 
 
 def is_enveloped(body: Mapping[str, Any]) -> bool:

@@ -48,7 +48,7 @@ def read_json_as_written(text: str, *, unique_keys: bool = False) -> Any:
     try:
         return (_UNIQUE_KEYS if unique_keys else _ANY_KEYS).decode(text)
     except json.JSONDecodeError as error:
-        raise MalformedMessage(Malformed.NOT_JSON, f"not JSON: {error}") from None
+        raise MalformedMessage(Malformed.NOT_JSON, f"not JSON: {error}", position=error.pos) from None
 
 
 def mend(data: Any) -> Any:
@@ -82,6 +82,7 @@ def _check_depth(text: str) -> None:
                 raise MalformedMessage(
                     Malformed.UNREASONABLE,
                     f"nests deeper than {limits.MAX_DEPTH} levels at character {token.start()}",
+                    position=token.start(),
                 )
         elif first in "]}":
             depth -= 1

@@ -7,6 +7,7 @@ worker dies. What can heal is retried without limit; every other error is kept w
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from math import ceil
@@ -17,7 +18,7 @@ from celery import Signature, Task, shared_task
 from django.utils import timezone
 
 from harvest import airflow_api, backfill, readings, reconcile, recording, redrive, taskids
-from harvest.models import Redrive
+from harvest.models import Redrive, RejectedMessage
 from harvest.sns import SqsMessage
 
 logger = logging.getLogger(__name__)
@@ -175,3 +176,18 @@ def redrive_dead_letters(redrive_id: int, number: int) -> str:
     if one.ended_at is None and redrive.next_slice(one, number):
         redrive_dead_letters.apply_async((redrive_id, number + 1), countdown=wait)
     return f"redrive {redrive_id}: {one.taken} of {one.total} {one.problem}".strip()
+
+
+@shared_task(name="harvest.replay_rejected", base=PatientTask, **RETRY)
+def replay_rejected(ids: Sequence[int]) -> str:
+    """Give rejected messages another chance, those of a slice. What is recorded already is left alone,
+    and what can't be verified yet stays as it was."""
+    outcomes: Counter[str] = Counter()
+    for rejected in RejectedMessage.objects.filter(pk__in=ids, replayed_at=None).order_by("pk"):
+        try:
+            understood = recording.replay(rejected)
+        except recording.NotVerified:
+            outcomes["not verified yet"] += 1
+        else:
+            outcomes["recorded" if understood else "rejected again"] += 1
+    return ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items()) or "nothing to do"

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Left, Right
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from harvest import limits
-from harvest.admin import parts
+from harvest.admin import jsontree, parts
 from harvest.admin.longlists import search
 from harvest.airflow import log_page
 from harvest.models import HarvestEvent, HarvestRun
@@ -37,11 +43,23 @@ class HarvestEventAdmin(parts.ReadOnlyAdmin[HarvestEvent]):
     search_help_text = _("a message id, or how the name of a task or a DAG run id begins")
     show_facets = admin.ShowFacets.NEVER  # They count all events, for each choice of each filter.
     fieldsets = (
-        (None, {"fields": ("run", "task", "log", "error_word", "traceback", "message")}),
         (
-            _("Task"),
-            {"fields": ("try_number", "map_index", "dag_level", "outcome", "sns_timestamp")},
+            None,
+            {
+                "fields": (
+                    "run",
+                    "task",
+                    "log",
+                    "error_word",
+                    "published",
+                    "last_line",
+                    "traceback",
+                    "message",
+                    "neighbours",
+                )
+            },
         ),
+        (_("Task"), {"fields": ("try_number", "map_index", "dag_level", "outcome")}),
         (
             _("As received"),
             {
@@ -97,28 +115,102 @@ class HarvestEventAdmin(parts.ReadOnlyAdmin[HarvestEvent]):
         page = log_page(event.harvest_run.key, event.task_id, event.map_index)
         return parts.external_link(page, gettext("open"))
 
+    @admin.display(description=_("published"))
+    def published(self, event: HarvestEvent) -> SafeString | str:
+        return parts.moment(event.sns_timestamp)
+
+    @admin.display(description=_("what went wrong"))
+    def last_line(self, event: HarvestEvent) -> SafeString | str:
+        line = _last_line(event.rikolti_message)
+        return format_html('<bdi class="last-line">{}</bdi>', line) if line else parts.EMPTY
+
     @admin.display(description=_("traceback"))
     def traceback(self, event: HarvestEvent) -> SafeString | str:
-        message = event.rikolti_message
-        if isinstance(message, dict) and isinstance(message.get("traceback"), str):
-            return parts.preformatted(message["traceback"])
-        return parts.EMPTY
+        text = _traceback(event.rikolti_message)
+        return parts.preformatted(text) if text else parts.EMPTY
 
     @admin.display(description=_("message"))
     def message(self, event: HarvestEvent) -> SafeString:
-        return parts.pretty_json(event.rikolti_message)
+        return jsontree.tree(event.rikolti_message)
 
     @admin.display(description=_("conf"))
     def conf(self, event: HarvestEvent) -> SafeString:
-        return parts.pretty_json(event.dag_run_conf)
+        return jsontree.tree(event.dag_run_conf)
 
     @admin.display(description=_("SQS message"))
     def sqs(self, event: HarvestEvent) -> SafeString:
-        return parts.pretty_json(event.sqs_message)
+        return jsontree.tree(event.sqs_message)
 
     @admin.display(description=_("SNS message"))
     def sns(self, event: HarvestEvent) -> SafeString:
-        return parts.pretty_json(event.sns_message)
+        return jsontree.tree(event.sns_message)
+
+    @admin.display(description=_("of the run"))
+    def neighbours(self, event: HarvestEvent) -> SafeString:
+        """Return links to the events of the run that were published just before and after this one."""
+        links = (
+            (gettext("the event before"), _beside(event, before=True)),
+            (gettext("the event after"), _beside(event, before=False)),
+        )
+        return format_html_join(
+            "",
+            "<p>{}: {}</p>",
+            ((text, parts.page_link(beside) if beside else gettext("none")) for text, beside in links),
+        )
+
+    # --- what opens on the page of the run ---
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.fragment)
+        address = path("<path:object_id>/message/", view, name="harvest_harvestevent_message")
+        return [address, *super().get_urls()]
+
+    def fragment(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Answer with an event's message, to stand within another page."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        event = self.get_object(request, object_id)
+        if event is None:
+            raise Http404
+        page = reverse("admin:harvest_harvestevent_change", args=[event.pk])
+        whole = page.replace("/change/", "/whole/")
+        text = _traceback(event.rikolti_message)
+        context = {
+            "page": page,
+            "last_line": _last_line(event.rikolti_message),
+            "traceback": parts.preformatted(text, whole) if text else "",
+            "message": jsontree.tree(event.rikolti_message, whole),
+        }
+        return render(request, "harvest/event_fragment.html", context)
+
+
+def _traceback(message: Any) -> str:
+    text = message.get("traceback") if isinstance(message, dict) else None
+    return text if isinstance(text, str) else ""
+
+
+def _last_line(message: Any) -> str:
+    """Return the line that says what went wrong, "" where none does."""
+    if not isinstance(message, dict):
+        return ""
+    said = (message.get(key) for key in ("exception", "traceback", "reason"))
+    return next((parts.one_line(text) for text in said if isinstance(text, str) and text.strip()), "")
+
+
+def _beside(event: HarvestEvent, *, before: bool) -> HarvestEvent | None:
+    """Return the event of the same run next to this one, in the order of the status rule."""
+    events = HarvestEvent.objects.filter(harvest_run=event.harvest_run_id).only(
+        "sns_timestamp", "task_id", "outcome", "dag_level", "message_id"
+    )
+    names = ("sns_timestamp", "dag_level", "message_id")
+    order, beyond = ("-", "lt") if before else ("", "gt")
+    further = Q()
+    for number, name in enumerate(names):
+        tied = {earlier: getattr(event, earlier) for earlier in names[:number]}
+        further |= Q(**tied, **{f"{name}__{beyond}": getattr(event, name)})
+    # The first condition, which the others imply, is the one that an index has.
+    near = {f"sns_timestamp__{beyond}e": event.sns_timestamp}
+    return events.filter(further, **near).order_by(*(order + name for name in names)).first()
 
 
 def _meanings(word: str) -> tuple[Q, ...]:

@@ -213,17 +213,17 @@ def pretty_json(data: Any) -> SafeString:
         shown += piece
         if len(shown) > limits.MAX_SHOWN:
             notice = _("Only the beginning is shown.")
-            return format_html("{}{}", _pre(shown[: limits.MAX_SHOWN]), _link_to_whole(notice))
+            return format_html("{}{}", _pre(shown[: limits.MAX_SHOWN]), link_to_whole(notice))
     return _pre(shown)
 
 
-def preformatted(text: str) -> SafeString:
-    """Return a text as it is, or beginning and end of a long one."""
+def preformatted(text: str, whole: str = "../whole/") -> SafeString:
+    """Return a text as it is, or beginning and end of a long one with a link to the whole."""
     half = limits.MAX_SHOWN // 2
     if len(text) <= 2 * half:
         return _pre(text)
     notice = _("%d characters are left out.") % (len(text) - 2 * half)
-    return format_html("{}{}{}", _pre(text[:half]), _link_to_whole(notice), _pre(text[-half:]))
+    return format_html("{}{}{}", _pre(text[:half]), link_to_whole(notice, whole), _pre(text[-half:]))
 
 
 def _pre(text: str) -> SafeString:
@@ -233,8 +233,9 @@ def _pre(text: str) -> SafeString:
     )
 
 
-def _link_to_whole(notice: str) -> SafeString:
-    return format_html('<p>{} <a href="../whole/">{}</a></p>', notice, _("Download the whole"))
+def link_to_whole(notice: str, whole: str = "../whole/") -> SafeString:
+    """Return what was cut, and a link to the file that has it: by default that of the page's own row."""
+    return format_html('<p>{} <a href="{}">{}</a></p>', notice, whole, _("Download the whole"))
 
 
 def readable(text: str) -> str:

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
-from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.db.models.functions import Left, Right
-from django.http import HttpRequest
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+)
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from harvest import limits, recording
-from harvest.admin import parts
+from harvest import limits
+from harvest.admin import jsontree, parts, replay
 from harvest.admin.longlists import newest
-from harvest.models import RejectedMessage
+from harvest.errors import MalformedMessage
+from harvest.models import HarvestEvent, RejectedMessage
+from harvest.sns import MESSAGE, publication_id
+from harvest.strictjson import mend, read_json_as_written
+from harvest.whereabouts import Place, find_place
+
+logger = logging.getLogger(__name__)
 
 Reason = RejectedMessage.Reason
 
@@ -70,9 +86,14 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
     search_fields = ("body__contains", "error__contains")  # Ignoring case takes ten times as long.
     search_help_text = _("text of body or error as it is written, in the newest 500 messages")
     actions = ("replay",)
+    change_form_outer_before_template = "harvest/rejected.html"
     fieldsets = (
-        (None, {"fields": ("reason", "error_text", "advice", "command", "replayed_at")}),
-        (_("Body"), {"fields": ("pretty_body", "raw_body", "body_encoding")}),
+        (None, {"fields": ("reason", "error_text", "place", "advice", "command", "outcome")}),
+        (_("Body"), {"fields": ("pretty_body",)}),
+        (
+            _("Body, character for character"),
+            {"classes": ("collapse",), "fields": ("raw_body", "body_encoding")},
+        ),
         (
             _("As received"),
             {"fields": ("times_seen", "first_seen_at", "last_seen_at", "sent_at", "sqs")},
@@ -93,35 +114,53 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
     def has_replay_permission(self, request: HttpRequest) -> bool:
         return admin.ModelAdmin.has_change_permission(self, request)
 
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.replay_one)
+        address = path("<path:object_id>/replay/", view, name="harvest_rejectedmessage_replay")
+        return [address, *super().get_urls()]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context["may_replay"] = self.has_replay_permission(request)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def replay_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_replay_permission(request):
+            raise PermissionDenied
+        message = self.get_object(request, object_id)
+        if message is None:
+            raise Http404
+        self.replay(request, RejectedMessage.objects.filter(pk=message.pk))
+        return HttpResponseRedirect(reverse("admin:harvest_rejectedmessage_change", args=[message.pk]))
+
     @admin.action(description=_("Replay: record them now"), permissions=["replay"])
     def replay(self, request: HttpRequest, queryset: QuerySet[RejectedMessage]) -> None:
-        outcomes: Counter[bool | None] = Counter()
-        try:
-            for message in queryset:
-                outcomes[_replay(message)] += 1
-        except recording.TransientError as error:
-            text = gettext("The database is busy, try again: %s") % error
-            self.message_user(request, text, messages.ERROR)
-        recorded, rejected, waiting = outcomes[True], outcomes[False], outcomes[None]
-        if recorded:
-            text = ngettext("%d message is recorded.", "%d messages are recorded.", recorded)
-            self.message_user(request, text % recorded, messages.SUCCESS)
-        if rejected:
+        most = limits.MAX_REPLAYED * limits.MAX_REPLAYED_SLICES
+        ids = list(queryset.order_by("pk").values_list("pk", flat=True)[: most + 1])
+        if len(ids) > limits.MAX_REPLAYED:
+            self._replay_by_workers(request, ids[:most], more=len(ids) > most)
+            return
+        replayed = replay.replay_here(queryset)
+        for level, text in replay.words_of(replayed):
+            self.message_user(request, text, level)
+
+    def _replay_by_workers(self, request: HttpRequest, ids: Sequence[int], *, more: bool) -> None:
+        sent, refused = replay.replay_by_workers(ids)
+        if sent:
             text = ngettext(
-                "%d message is still not understood, see its reason.",
-                "%d messages are still not understood, see their reasons.",
-                rejected,
+                "%d message is being replayed by the workers: see the task results.",
+                "%d messages are being replayed by the workers: see the task results.",
+                sent,
             )
-            self.message_user(request, text % rejected, messages.WARNING)
-        if waiting:
-            text = ngettext(
-                "%d message can't be verified now, since the certificate of SNS can't be fetched. It is "
-                "kept as it was: try again later.",
-                "%d messages can't be verified now, since the certificate of SNS can't be fetched. They "
-                "are kept as they were: try again later.",
-                waiting,
-            )
-            self.message_user(request, text % waiting, messages.ERROR)
+            self.message_user(request, text % sent, messages.SUCCESS)
+        if refused:
+            self.message_user(request, refused, messages.ERROR)
+        elif more:
+            text = gettext("There are more: replay them when these are done.")
+            self.message_user(request, text, messages.WARNING)
 
     def of_list(self, queryset: QuerySet[RejectedMessage]) -> QuerySet[RejectedMessage]:
         return queryset.annotate(
@@ -139,6 +178,42 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
     @admin.display(description=_("what exactly"))
     def error_text(self, message: RejectedMessage) -> SafeString:
         return parts.preformatted(message.error)
+
+    @admin.display(description=_("where in the body"))
+    def place(self, message: RejectedMessage) -> SafeString | str:
+        place = _place_of(message)
+        if place is None:
+            return parts.EMPTY
+        where = " → ".join(place.path) or gettext("the body")
+        if place.line is None:
+            return format_html("<bdi>{}</bdi>", mend(where))
+        return format_html(
+            "<p><bdi>{}</bdi>: {}</p>"
+            '<pre class="as-written">{}<mark class="wrong-here">{}</mark>{}</pre>',
+            mend(where),
+            gettext("line %(line)d, column %(column)d") % {"line": place.line, "column": place.column},
+            mend(place.before),
+            mend(place.after[:1]) or gettext("(the end)"),
+            mend(place.after[1:]),
+        )
+
+    @admin.display(description=_("replayed"))
+    def outcome(self, message: RejectedMessage) -> SafeString | str:
+        """Return when a message was recorded after all, and the run that it went into."""
+        if message.replayed_at is None:
+            if message.times_seen > 1:
+                return gettext("no: it was seen again, and the reason above is the newest")
+            return gettext("not yet")
+        event = (
+            HarvestEvent.objects.filter(message_id=publication_id(message.to_sqs_message()))
+            .select_related("harvest_run")
+            .only("harvest_run__dag_id", "harvest_run__dag_run_id")
+            .first()
+        )
+        if event is None:
+            return parts.moment(message.replayed_at)
+        moment, run = parts.moment(message.replayed_at), parts.page_link(event.harvest_run)
+        return format_html("{}, {} {}", moment, gettext("into the run"), run)
 
     @admin.display(description=_("what to do"))
     def advice(self, message: RejectedMessage) -> str:
@@ -162,9 +237,10 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
     @admin.display(description=_("body, pretty"))
     def pretty_body(self, message: RejectedMessage) -> SafeString | str:
         try:
-            return parts.pretty_json(json.loads(message.whole_body))
-        except (ValueError, RecursionError):
-            return gettext("(not JSON, or nested too deep)")
+            body = read_json_as_written(message.whole_body)
+        except MalformedMessage:
+            return gettext("(not JSON, or nested too deep: see it as it is, below)")
+        return jsontree.tree(_with_message(body))
 
     @admin.display(description=_("body, raw"))
     def raw_body(self, message: RejectedMessage) -> SafeString:
@@ -172,12 +248,25 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
 
     @admin.display(description=_("SQS message"))
     def sqs(self, message: RejectedMessage) -> SafeString:
-        return parts.pretty_json(message.sqs_message)
+        return jsontree.tree(message.sqs_message)
 
 
-def _replay(message: RejectedMessage) -> bool | None:
-    """Return whether a message is recorded now, or None where that can't be known yet."""
+def _place_of(message: RejectedMessage) -> Place | None:
+    """Return where in a body it goes wrong, if that is what it was rejected for."""
     try:
-        return recording.replay(message)
-    except recording.NotVerified:
+        place = find_place(message.to_sqs_message())
+    except Exception:  # The page of a body that our own code can't take must open all the more.
+        logger.exception("no place found in rejected message %s", message.pk)
         return None
+    return place if place is not None and place.reason.value == message.reason else None
+
+
+def _with_message(body: Any) -> Any:
+    """Return a body with the JSON in its Message in place of the text, where it is any."""
+    text = body.get(MESSAGE) if isinstance(body, dict) else None
+    if not isinstance(text, str):
+        return body
+    try:
+        return {**body, MESSAGE: read_json_as_written(text)}
+    except MalformedMessage:
+        return body

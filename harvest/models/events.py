@@ -106,6 +106,19 @@ class HarvestEvent(models.Model):
         indexes = (
             # The fold over a run's events reads no more than the newest of them.
             models.Index(fields=("harvest_run", "-sns_timestamp"), name="event_newest_of_run"),
+            # A run's page counts and lists by task and map index, of any number of events, from the
+            # index alone.
+            models.Index(
+                fields=(
+                    "harvest_run",
+                    "task_id",
+                    "map_index",
+                    "sns_timestamp",
+                    "try_number",
+                    "error",
+                ),
+                name="event_of_task",
+            ),
             models.Index(fields=("-sns_timestamp",), name="event_newest"),
             # The list of runs says of each why it failed.
             models.Index(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from django.utils import timezone
 
 from harvest.models import RejectedMessage
-from harvest.recording.events import record
+from harvest.recording.events import Recorded, record
 from harvest.recording.runs import recompute
 
 
-def replay(rejected: RejectedMessage) -> bool:
-    """Record a rejected message as if it had just arrived. Return whether it is understood now.
+def replay(rejected: RejectedMessage) -> Recorded | None:
+    """Record a rejected message as if it had just arrived. Return what became of it.
 
-    If it is not, it stays rejected, with the reason brought up to date.
+    None: it is still not understood, and stays rejected, with the reason brought up to date.
 
     Raises:
         TransientError: the database is away or busy, or the certificate can't be fetched. It stays as
@@ -20,8 +20,8 @@ def replay(rejected: RejectedMessage) -> bool:
     """
     result = record([rejected.to_sqs_message()])
     if result.rejected:
-        return False
+        return None
     RejectedMessage.objects.filter(pk=rejected.pk).update(replayed_at=timezone.now())
     if result.run_id is not None:
         recompute(result.run_id)
-    return True
+    return result

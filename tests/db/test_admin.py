@@ -202,7 +202,11 @@ def test_note_on_an_old_page_leaves_the_status_that_the_run_has_by_now(staff: Cl
 
 def test_hand_set_status_yields_to_a_newer_event(staff: Client) -> None:
     run = recorded(factories.message())
-    staff.post(page_url(run), {"initial-status": "running", "status": "failed"})
+    staff.post(
+        page_url(run), {"initial-status": "running", "status": "failed", "status_note": "it is away"}
+    )
+    run.refresh_from_db()
+    assert run.status_source == "person"
 
     later = (timezone.now() - factories.START + timedelta(minutes=1)).total_seconds()
     run = recorded(factories.message(seconds=later))
@@ -257,13 +261,12 @@ def test_replay_until_the_database_is_busy_says_how_far_it_came(
 ) -> None:
     for body in ("not JSON", "nor this"):
         recording.record([factories.sqs_message(body)])
-    outcomes: list[Any] = [False, OperationalError("locked")]
+    outcomes: list[Any] = [None, OperationalError("locked")]
 
-    def replay(message: RejectedMessage) -> bool:
+    def replay(message: RejectedMessage) -> None:
         outcome = outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
-        return bool(outcome)
 
     monkeypatch.setattr(recording, "replay", replay)
 

@@ -20,8 +20,10 @@ PURE = (
     "sns",
     "airflow",
     "status",
+    "attempts",
     "published",
     "batching",
+    "whereabouts",
     "taskids",
 )
 
