@@ -36,7 +36,9 @@ monitoring      what workers tell Flower
 For people:
 
 provision       topic and queues: what should be there, and making it so
+permissions     what each process may do with the queues
+doctor/         how the live world is, and what to do about it
 admin/          one file a family of pages
-management/     rikolti_status, publish_events, setup_queues
+management/     rikolti_status, publish_events, setup_queues, doctor
 apps            the Django app, which registers the checks
 """
