@@ -39,6 +39,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def sound(wire: Wire, settings: Settings) -> Iterator[None]:
     """A pipeline that is as it should be, but for monitoring broker, Airflows and workers."""
+    settings.DEBUG = True
     wire.remove_queues()
     for topic in wire.sns.list_topics()["Topics"]:
         wire.sns.delete_topic(TopicArn=topic["TopicArn"])
@@ -112,7 +113,7 @@ def test_doctor_finds_a_sound_pipeline_sound(wire: Wire) -> None:
     for word in (
         "Database: all migrations are there.",
         "Clock: ours is AWS's.",
-        f"Queue {EVENTS}: 0 messages wait.",
+        f"Queue {EVENTS}: it is there, and 0 messages wait.",
         f"Queue {TASKS}: it hides messages for 300 seconds.",
         f"Queue {TASKS}: worker's sqs:SendMessage is allowed.",
         f"Dead letters {TASKS}{DEAD_LETTERS}: kept for 1209600 s.",
