@@ -55,7 +55,7 @@ def test_worker_asks_for_what_it_is_allowed(wire: Wire, processes: Processes, re
 
 def test_beat_asks_for_what_it_is_allowed(wire: Wire, processes: Processes, record: Path) -> None:
     interval = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.SECONDS)
-    PeriodicTask.objects.filter(task="harvest.reconcile_runs").update(interval=interval, crontab=None)
+    PeriodicTask.objects.create(name="sweep", task="harvest.reconcile_runs", interval=interval)
 
     beat = processes.start("celery", "-A", "celery_app", "beat", **recording(record))
     wait_until(lambda: wire.depths()[TASKS] > 0, "a sweep on the queue")
