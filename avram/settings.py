@@ -144,6 +144,8 @@ RIKOLTI_EVENTS_TOPIC_ARNS = variables.RIKOLTI_EVENTS_TOPIC_ARNS.read()
 RIKOLTI_VERIFY_SIGNATURES = variables.RIKOLTI_VERIFY_SIGNATURES.read()
 #: Whether this worker takes events from that queue, or only runs tasks.
 RIKOLTI_CONSUMER = variables.RIKOLTI_CONSUMER.read()
+#: More messages than this on a queue are warned of; of dead letters, any.
+QUEUE_WARN_DEPTH = variables.QUEUE_WARN_DEPTH.read()
 #: How long a running run may be silent before it is stale: a default, and exceptions by DAG.
 STALE_AFTER, STALE_AFTER_BY_DAG = variables.STALE_AFTER.read()
 #: Which Airflows may be asked about their runs, by the address that events give.

@@ -10,7 +10,9 @@ strictjson      reading JSON that a stranger wrote
 sns             SQS message → SNS notification
 airflow         notification → event of a DAG run; all that is Airflow's and Rikolti's
 status          the status rule, and when a run is stale
+published       which version of a collection is in production, by its runs
 batching        raw messages → one batch a run
+taskids         ids of tasks that tell their run
 
 Without Django too, with cryptography, requests and boto3:
 
@@ -22,13 +24,18 @@ With Django, boto3 and Celery:
 
 models/         the tables
 recording/      the only writer: events, a run's status, rejected messages, replay
-reconcile       which runs need a look, and what is done with each
-tasks           the Celery tasks record_event → recompute_run_status, and the sweep
+triggering      starting runs in Airflow, and what became of that
+reconcile       which runs need a look, and what is done with each: Airflow is asked
+backfill        which runs sent nothing: Airflow lists them
+deleter         deletes messages in batches, in the background
+rawqueue        the raw queue: receive, delete, hide
+queues          all queues as SQS knows them, with their dead-letter queues
+readings        how full they are, read and kept
+redrive         dead letters, taken up again
+tasks           the Celery tasks record_event → recompute_run_status, the sweep, and what beat sends
 results         where task results are kept
 schedule        beat's scheduler
 checks          what is wrong with the settings
-deleter         deletes messages in batches, in the background
-rawqueue        the raw queue: receive, delete, hide
 consumer        the worker's custom consumer: raw queue → one chain of tasks a run
 transport       Celery's SQS broker, made to outlive the network
 monitoring      what workers tell Flower
@@ -39,6 +46,6 @@ provision       topic and queues: what should be there, and making it so
 permissions     what each process may do with the queues
 doctor/         how the live world is, and what to do about it
 admin/          one file a family of pages
-management/     rikolti_status, publish_events, setup_queues, doctor
+management/     rikolti_status, backfill_runs, publish_events, setup_queues, redrive_dead_letters, doctor
 apps            the Django app, which registers the checks
 """

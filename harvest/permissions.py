@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from harvest.provision import EVENTS, TASKS
+from harvest.provision import DEAD_LETTERS, EVENTS, TASKS
 
 
 class Process(StrEnum):
@@ -27,11 +27,25 @@ HIDE = "ChangeMessageVisibility"
 LOOK = "GetQueueAttributes"
 
 _TAKE = frozenset({RECEIVE, DELETE, HIDE})
+_FIND = frozenset({"GetQueueUrl", LOOK})
+#: What SQS itself asks for when it moves messages, and what moving them one by one takes.
+_REDRIVE = _FIND | {RECEIVE, DELETE, "StartMessageMoveTask", "ListMessageMoveTasks"}
 
 #: By process and queue.
 ALLOWED: Mapping[Process, Mapping[str, frozenset[str]]] = {
-    # Pages send tasks: "run now" of a periodic task.
-    Process.WEB: {TASKS: frozenset({SEND})},
-    Process.WORKER: {EVENTS: _TAKE, TASKS: _TAKE | {SEND, LOOK}},
+    # Pages send tasks, and look at the queues of a redrive before they begin it.
+    Process.WEB: {
+        EVENTS: frozenset({LOOK}),
+        EVENTS + DEAD_LETTERS: _FIND,
+        TASKS: frozenset({SEND, LOOK}),
+        TASKS + DEAD_LETTERS: _FIND,
+    },
+    # It sends events only to take up dead letters again.
+    Process.WORKER: {
+        EVENTS: _TAKE | {SEND, LOOK},
+        EVENTS + DEAD_LETTERS: _REDRIVE,
+        TASKS: _TAKE | {SEND, LOOK},
+        TASKS + DEAD_LETTERS: _REDRIVE,
+    },
     Process.BEAT: {TASKS: frozenset({SEND})},
 }

@@ -6,8 +6,29 @@ All of them are in the theme that avram/theme.py sets up, those too that other p
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from harvest.admin import events, people, registry, rejected, results, runs, schedules
+from harvest.admin import (
+    collections,
+    events,
+    people,
+    queues,
+    rejected,
+    results,
+    runs,
+    schedules,
+    triggers,
+)
 
-__all__ = ["events", "people", "registry", "rejected", "results", "runs", "schedules"]
+__all__ = [
+    "collections",
+    "events",
+    "people",
+    "queues",
+    "rejected",
+    "results",
+    "runs",
+    "schedules",
+    "triggers",
+]
 
+admin.site.index_template = "harvest/front.html"
 admin.site.index_title = _("Harvests and how they go")

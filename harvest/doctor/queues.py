@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -12,7 +12,8 @@ from django.conf import settings
 from harvest import permissions
 from harvest.doctor.findings import Finding, code_of, fault, is_denied, ok, warning
 from harvest.permissions import Process
-from harvest.provision import ABSENT, EVENTS, SPECS, TASKS, QueueSpec
+from harvest.provision import DEAD_LETTERS, EVENTS, SPECS, TASKS, QueueSpec
+from harvest.queues import ABSENT
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -35,9 +36,10 @@ def examine(sqs: SQSClient, process: Process) -> Iterator[Finding]:
     for spec in SPECS:
         url = urls()[spec.name]
         if url:
-            yield from _examine_queue(sqs, spec, url)
-            for action in sorted(permissions.ALLOWED[process].get(spec.name, ())):
-                yield _examine_permission(sqs, process, action, url)
+            dead_url = yield from _examine_queue(sqs, spec, url)
+            yield from _examine_permissions(sqs, process, spec.name, url)
+            if dead_url:
+                yield from _examine_permissions(sqs, process, spec.name + DEAD_LETTERS, dead_url)
         else:
             yield fault(f"Queue {spec.name}: no URL is set.", "Set RIKOLTI_EVENTS_QUEUE_URL.")
 
@@ -48,20 +50,21 @@ def attributes_of(sqs: SQSClient, url: str) -> Mapping[str, str]:
     return {str(name): value for name, value in response.get("Attributes", {}).items()}
 
 
-def _examine_queue(sqs: SQSClient, spec: QueueSpec, url: str) -> Iterator[Finding]:
+def _examine_queue(sqs: SQSClient, spec: QueueSpec, url: str) -> Generator[Finding, None, str | None]:
+    """Return the URL of its dead letters, where they are."""
     name = url.rpartition("/")[2]
     try:
         attributes = attributes_of(sqs, url)
     except ClientError as error:
         yield _unseen(f"Queue {name}", error)
-        return
+        return None
     yield ok(
         f"Queue {name}: it is there, and {attributes['ApproximateNumberOfMessages']} messages wait."
     )
     yield _examine_visibility(spec, name, attributes)
     yield _examine_number(spec, name, attributes, "MessageRetentionPeriod", "keeps messages", "seconds")
     yield _examine_number(spec, name, attributes, "MaximumMessageSize", "takes messages of", "bytes")
-    yield from _examine_redrive(sqs, spec, name, attributes)
+    return (yield from _examine_redrive(sqs, spec, name, attributes))
 
 
 def _examine_visibility(spec: QueueSpec, name: str, attributes: Mapping[str, str]) -> Finding:
@@ -88,7 +91,7 @@ def _examine_number(
 
 def _examine_redrive(
     sqs: SQSClient, spec: QueueSpec, name: str, attributes: Mapping[str, str]
-) -> Iterator[Finding]:
+) -> Generator[Finding, None, str | None]:
     try:
         policy: dict[str, Any] = json.loads(attributes.get("RedrivePolicy") or "{}")
     except ValueError:
@@ -98,7 +101,7 @@ def _examine_redrive(
             f"Queue {name}: it has no redrive policy. What fails is tried for ever, and then gone.",
             APPLY,
         )
-        return
+        return None
     receives = int(policy.get("maxReceiveCount", 0))
     if receives < spec.max_receives:
         yield warning(
@@ -108,10 +111,11 @@ def _examine_redrive(
         )
     dead = policy["deadLetterTargetArn"].rpartition(":")[2]
     try:
-        found = attributes_of(sqs, sqs.get_queue_url(QueueName=dead)["QueueUrl"])
+        dead_url = sqs.get_queue_url(QueueName=dead)["QueueUrl"]
+        found = attributes_of(sqs, dead_url)
     except ClientError as error:
         yield _unseen(f"Dead letters {dead}", error)
-        return
+        return None
     kept, wanted = int(found["MessageRetentionPeriod"]), int(attributes["MessageRetentionPeriod"])
     if kept <= wanted:
         yield fault(
@@ -125,8 +129,9 @@ def _examine_redrive(
     if waiting:
         yield warning(
             f"Dead letters {dead}: {waiting} are there.",
-            "See in the logs why, mend it, and move them back to their queue.",
+            "See in the logs why, mend it, and take them up again: docs/dead-letters.md.",
         )
+    return dead_url
 
 
 def _unseen(what: str, error: ClientError) -> Finding:
@@ -138,6 +143,13 @@ def _unseen(what: str, error: ClientError) -> Finding:
             "Ask as someone who may: deploy/iam/operator.json.",
         )
     return fault(f"{what}: AWS answers {code_of(error)}.", "See that region and credentials are right.")
+
+
+def _examine_permissions(sqs: SQSClient, process: Process, name: str, url: str) -> Iterator[Finding]:
+    """Ask for what can be asked for without doing it: a move of messages can't."""
+    allowed = permissions.ALLOWED[process].get(name, frozenset())
+    for action in sorted(allowed & _REQUESTS.keys()):
+        yield _examine_permission(sqs, process, action, url)
 
 
 def _examine_permission(sqs: SQSClient, process: Process, action: str, url: str) -> Finding:

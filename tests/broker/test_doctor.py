@@ -33,6 +33,8 @@ from tests.environment import TEMPORARY, free_port
 
 pytestmark = pytest.mark.django_db
 
+EVENTS_DEAD, TASKS_DEAD = EVENTS + DEAD_LETTERS, TASKS + DEAD_LETTERS
+
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
@@ -209,10 +211,10 @@ def test_doctor_warns_of_dead_letters_and_few_deliveries(wire: Wire) -> None:
 @pytest.mark.parametrize(
     ("operation", "action", "queues"),
     [
-        ("sqs.ReceiveMessage", "ReceiveMessage", [EVENTS, TASKS]),
-        ("sqs.DeleteMessage", "DeleteMessage", [EVENTS, TASKS]),
+        ("sqs.ReceiveMessage", "ReceiveMessage", [EVENTS, EVENTS_DEAD, TASKS, TASKS_DEAD]),
+        ("sqs.DeleteMessage", "DeleteMessage", [EVENTS, EVENTS_DEAD, TASKS, TASKS_DEAD]),
         ("sqs.ChangeMessageVisibility", "ChangeMessageVisibility", [EVENTS, TASKS]),
-        ("sqs.SendMessageBatch", "SendMessage", [TASKS]),
+        ("sqs.SendMessageBatch", "SendMessage", [EVENTS, TASKS]),
     ],
 )
 def test_doctor_finds_what_is_not_allowed(operation: str, action: str, queues: list[str]) -> None:

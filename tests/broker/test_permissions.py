@@ -21,8 +21,7 @@ def record(tmp_path: Path) -> Path:
     return tmp_path / "asked"
 
 
-def recording(record: Path) -> dict[str, str]:
-    return {"PYTHONPATH": str(ROOT / "tests" / "recorder"), "AWS_RECORD": str(record)}
+RECORDER = str(ROOT / "tests" / "recorder")
 
 
 def asked(record: Path) -> dict[str, set[str]]:
@@ -41,7 +40,7 @@ def assert_allowed(record: Path, process: Process) -> None:
 
 
 def test_worker_asks_for_what_it_is_allowed(wire: Wire, processes: Processes, record: Path) -> None:
-    worker = processes.worker(**recording(record))
+    worker = processes.worker(PYTHONPATH=RECORDER, AWS_RECORD=str(record))
     wire.publish(airflow_event())
     wait_until(lambda: HarvestRun.objects.filter(status="running").exists(), "a run")
     wait_until(wire.is_empty, "empty queues")
@@ -57,7 +56,9 @@ def test_beat_asks_for_what_it_is_allowed(wire: Wire, processes: Processes, reco
     interval = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.SECONDS)
     PeriodicTask.objects.create(name="sweep", task="harvest.reconcile_runs", interval=interval)
 
-    beat = processes.start("celery", "-A", "celery_app", "beat", **recording(record))
+    beat = processes.start(
+        "celery", "-A", "celery_app", "beat", PYTHONPATH=RECORDER, AWS_RECORD=str(record)
+    )
     wait_until(lambda: wire.depths()[TASKS] > 0, "a sweep on the queue")
     beat.terminate()
 

@@ -13,7 +13,17 @@ import pytest
 import harvest
 from avram.environment import ROOT
 
-PURE = ("limits", "errors", "strictjson", "sns", "airflow", "status", "batching")
+PURE = (
+    "limits",
+    "errors",
+    "strictjson",
+    "sns",
+    "airflow",
+    "status",
+    "published",
+    "batching",
+    "taskids",
+)
 
 #: As pure in what they know, with a library or two.
 WITHOUT_DJANGO = ("signing", "certificates")
@@ -37,20 +47,29 @@ ORDER = (
     "models.notices",
     "models",
     "recording.origin",
+    "recording.versions",
     "recording.changes",
+    "recording.counting",
     "recording.runs",
+    "recording.answers",
     "recording.identity",
     "recording.rejected",
     "recording.events",
+    "recording.listed",
     "recording.replaying",
     "recording",
+    "triggering",
     "reconcile",
+    "backfill",
+    "deleter",
+    "rawqueue",
+    "queues",
+    "readings",
+    "redrive",
     "tasks",
     "results",
     "schedule",
     "checks",
-    "deleter",
-    "rawqueue",
     "consumer",
     "transport",
     "monitoring",
