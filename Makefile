@@ -47,7 +47,7 @@ lint: $(READY) ## ruff, mypy, and the checks of Django
 	SECRET_KEY=lint $(BIN)/mypy .
 	SECRET_KEY=lint $(BIN)/python manage.py makemigrations --check --dry-run
 	DEBUG=0 SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))') \
-	  ALLOWED_HOSTS=registry.example.org \
+	  ALLOWED_HOSTS=registry.example.org DATABASE_URL=postgresql://avram@db.example.org/avram \
 	  RIKOLTI_EVENTS_QUEUE_URL=https://sqs.us-west-2.amazonaws.com/123456789012/rikolti-events \
 	  RIKOLTI_EVENTS_TOPIC_ARNS=arn:aws:sns:us-west-2:123456789012:rikolti-events \
 	  $(BIN)/python manage.py check --deploy --fail-level WARNING

@@ -1,10 +1,16 @@
-"""What the process finds in its environment: variables, and the local parts of ``make run``."""
+"""What the environment may say: how a variable's text is read, and the local parts of ``make run``.
+
+What is wrong is a ValueError whose text goes on where the variable's name begins the sentence:
+avram/variables.py names all variables.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,9 +19,15 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from harvest.airflow_api.hosts import BadHosts, Host, parse_hosts
+from harvest.signing import sns_host
 
 ROOT = Path(__file__).resolve().parent.parent
 
+#: What the monitoring broker may be reached by.
+BROKERS = ("redis", "rediss", "redis+socket")
+
+_ON = ("1", "on", "true", "yes")
+_OFF = ("0", "off", "false", "no")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -44,64 +56,140 @@ def heed_aws_region() -> None:
         os.environ.setdefault("AWS_DEFAULT_REGION", region)
 
 
-def read_secret_url(name: str, default: str = "") -> str:
-    """Return a variable that is a URL with a password, or else the default.
+def parse_switch(text: str) -> bool:
+    """Read what is on or off. Raises ValueError: it is neither."""
+    word = text.strip().lower()
+    if word not in _ON + _OFF:
+        raise ValueError(f"is {text!r}, neither on nor off: write 1 or 0")
+    return word in _ON
+
+
+def parse_count(text: str) -> int:
+    """Read a number of things, of which there is at least one. Raises ValueError: it is none."""
+    number = text.strip()
+    if not (number.isascii() and number.isdigit()) or not 0 < int(number[:10]) < 10**6:
+        raise ValueError(f"is {text!r}, not a whole number from 1 to 999999")
+    return int(number)
+
+
+def parse_port(text: str) -> int:
+    """Read a port to listen on. Raises ValueError: it is none."""
+    number = text.strip()
+    if not (number.isascii() and number.isdigit()) or not 0 < int(number[:10]) < 65536:
+        raise ValueError(f"is {text!r}, not a port between 1 and 65535")
+    return int(number)
+
+
+def parse_listening_address(text: str) -> str:
+    """Read an address of this machine to listen on. Raises ValueError: it is none."""
+    try:
+        return str(ip_address(text.strip()))
+    except ValueError:
+        raise ValueError(f"is {text!r}, not an IP address such as 127.0.0.1 or 0.0.0.0") from None
+
+
+def parse_list(text: str) -> list[str]:
+    """Read words with commas between them."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def parse_host_names(text: str) -> list[str]:
+    """Read host names, as in Django's ALLOWED_HOSTS. Raises ValueError: one is something else."""
+    for name in (names := parse_list(text)):
+        if not re.fullmatch(r"\*|\.?[\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\]", name):
+            raise ValueError(f"has {name!r}, which is no host name: write it without https:// and port")
+    return names
+
+
+def parse_origins(text: str) -> list[str]:
+    """Read origins such as https://registry.example.org. Raises ValueError: one is something else."""
+    for origin in (origins := parse_list(text)):
+        if not re.fullmatch(r"https?://[^/\s]+", origin):
+            raise ValueError(f"has {origin!r}, which is no origin such as https://registry.example.org")
+    return origins
+
+
+def parse_topic_arns(text: str) -> list[str]:
+    """Read ARNs of SNS topics. Raises ValueError: one is something else."""
+    for topic_arn in (topic_arns := parse_list(text)):
+        try:
+            sns_host(topic_arn)
+        except ValueError as error:
+            raise ValueError(f"has a topic that is none: {error}") from None
+    return topic_arns
+
+
+def parse_queue_url(text: str) -> str:
+    """Read the URL of an SQS queue. Raises ValueError: it is none."""
+    url = text.strip()
+    if not re.fullmatch(r"https?://[^/\s]+/\d{12}/[\w-]{1,80}", url, re.ASCII):
+        raise ValueError(
+            f"is {text!r}, not the URL of a queue such as "
+            "https://sqs.us-west-2.amazonaws.com/123456789012/rikolti-events"
+        )
+    return url
+
+
+def parse_secret_url(text: str) -> str:
+    """Read a URL that may have a password.
 
     Raises:
-        ImproperlyConfigured: it is no such URL. The text says nothing of it: libraries would quote
-            the part of a password that they take for a port.
+        ValueError: it is no such URL. The text says nothing of it: libraries would quote the part of
+            a password that they take for a port.
     """
-    text = os.environ.get(name) or default
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018 - reading it raises where it is no number
         sound = bool(parts.scheme) and not parts.fragment
     except ValueError:
         sound = False
-    if text and not sound:
-        raise ImproperlyConfigured(
-            f"{name} is not a URL such as scheme://user:password@host:port/name. Of the password, "
-            "characters other than letters and digits are written with %: a slash is %2F."
+    if not sound:
+        raise ValueError(
+            "is not a URL such as scheme://user:password@host:port/name. Of the password, "
+            "characters other than letters and digits are written with %: a slash is %2F"
         )
     return text
 
 
-def read_web_address(name: str) -> str:
-    """Return a variable that is the address of a page, for a link, or nothing where it is not set.
-
-    Raises:
-        ImproperlyConfigured: it is no such address.
-    """
-    address = os.environ.get(name, "")
-    if address and not address.startswith(("https://", "http://")):
-        raise ImproperlyConfigured(f"{name} begins with neither https:// nor http://")
-    return address
+def parse_broker_url(text: str) -> str:
+    """Read the URL of a Redis or a Valkey. Raises ValueError: it is none; says nothing of it."""
+    if parse_secret_url(text).partition("://")[0] not in BROKERS:
+        raise ValueError("begins with none of " + ", ".join(f"{scheme}://" for scheme in BROKERS))
+    return text
 
 
-def parse_database_url(url: str) -> dict[str, Any]:
+def parse_web_address(text: str) -> str:
+    """Read the address of a page, for a link. Raises ValueError: it is none."""
+    if not text.startswith(("https://", "http://")):
+        raise ValueError("begins with neither https:// nor http://")
+    return text
+
+
+def parse_database_url(text: str) -> dict[str, Any]:
     """Read the URL of a database as Django's settings.
 
     Raises:
-        ImproperlyConfigured: it is of no database that this code knows.
+        ValueError: it is of no database that this code knows. Says nothing of it.
     """
-    scheme, _, rest = url.partition("://")
+    scheme, _, rest = parse_secret_url(text).partition("://")
     if scheme not in ("postgresql", "postgres", "sqlite"):
-        raise ImproperlyConfigured("DATABASE_URL begins with neither postgresql:// nor sqlite:///")
+        raise ValueError("begins with neither postgresql:// nor sqlite:///")
     if scheme == "sqlite" and not rest.startswith("/"):
-        raise ImproperlyConfigured("DATABASE_URL: a file of SQLite has no host: write sqlite:///file")
-    return dict(environ.Env.db_url_config(url))
+        raise ValueError("is a file of SQLite, which has no host: write sqlite:///file")
+    return dict(environ.Env.db_url_config(text))
 
 
 def parse_duration(text: str) -> timedelta:
     """Read a positive duration such as ``90s``, ``15m``, ``6h`` or ``2d``.
 
     Raises:
-        ImproperlyConfigured: the text is something else.
+        ValueError: the text is something else.
     """
     number, unit = text.strip()[:-1], text.strip()[-1:]
     if unit not in _UNITS or not (number.isascii() and number.isdigit()) or not 0 < int(number) < 10**6:
-        raise ImproperlyConfigured(
-            f"{text!r} is no duration: write a whole number and a unit of s, m, h or d, such as 6h"
+        raise ValueError(
+            f"has {text!r}, which is no duration: write a whole number and a unit of s, m, h or d, "
+            "such as 6h"
         )
     return timedelta(**{_UNITS[unit]: int(number)})
 
@@ -110,16 +198,14 @@ def parse_stale_after(text: str) -> tuple[timedelta, Mapping[str, timedelta]]:
     """Read STALE_AFTER: a default, then exceptions for single DAGs: ``6h,validate_by_mapper_type=1h``.
 
     Raises:
-        ImproperlyConfigured: the text is something else.
+        ValueError: the text is something else.
     """
     default, *exceptions = text.split(",")
     by_dag = {}
     for exception in exceptions:
         dag_id, equals, duration = exception.partition("=")
         if not equals or not dag_id.strip():
-            raise ImproperlyConfigured(
-                f"STALE_AFTER: {exception!r} is no exception for a DAG: write dag_id=duration"
-            )
+            raise ValueError(f"has {exception!r}, which is no exception of a DAG: write dag_id=1h")
         by_dag[dag_id.strip()] = parse_duration(duration)
     return parse_duration(default), by_dag
 

@@ -6,32 +6,25 @@ AWS region, endpoint and credentials come by botocore's own chain (AWS_REGION, r
 
 from __future__ import annotations
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
-from avram import theme
-from avram.environment import (
-    ROOT,
-    heed_aws_region,
-    parse_airflow_hosts,
-    parse_database_url,
-    parse_stale_after,
-    read_secret_url,
-    read_web_address,
-)
+from avram import theme, variables
+from avram.environment import ROOT, heed_aws_region, parse_airflow_hosts
 
+variables.read_all()
 heed_aws_region()
-env = environ.Env()
 
-DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="")
+DEBUG = variables.DEBUG.read()
+SECRET_KEY = variables.SECRET_KEY.read()
 if not SECRET_KEY:
     raise ImproperlyConfigured(
         "SECRET_KEY is not set. On a developer's machine start `make run` once: it makes one."
     )
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"] if DEBUG else [])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+#: Keys of the past, by which sessions and links of then are still believed.
+SECRET_KEY_FALLBACKS = variables.SECRET_KEY_FALLBACKS.read()
+ALLOWED_HOSTS = variables.ALLOWED_HOSTS.read()
+CSRF_TRUSTED_ORIGINS = variables.CSRF_TRUSTED_ORIGINS.read()
 
 INSTALLED_APPS = [
     "unfold",  # before the admin, whose templates it takes the place of
@@ -81,9 +74,7 @@ TEMPLATES = [
 
 DATABASES = {
     "default": {
-        **parse_database_url(
-            read_secret_url("DATABASE_URL", f"sqlite:///{ROOT / 'var' / 'avram.sqlite3'}")
-        ),
+        **variables.DATABASE_URL.read(),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }
@@ -132,7 +123,7 @@ WHITENOISE_AUTOREFRESH = DEBUG
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
 SECURE_SSL_REDIRECT = not DEBUG
-if env.bool("BEHIND_TLS_PROXY", default=False):
+if variables.BEHIND_TLS_PROXY.read():
     # Only where a proxy sets this header itself: else anyone can claim to have come by HTTPS.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 0 if DEBUG else 365 * 24 * 3600
@@ -140,37 +131,34 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 X_FRAME_OPTIONS = "DENY"
 
 #: Where a browser finds Flower, for a link beside the pages; without it there is none.
-FLOWER_URL = read_web_address("FLOWER_URL")
+FLOWER_URL = variables.FLOWER_URL.find() or ""
 UNFOLD = theme.unfold(debug=DEBUG, flower_url=FLOWER_URL)
 
 # --- Rikolti --------------------------------------------------------------------------------------
 
 #: The queue that the SNS topic of Rikolti's events forwards to.
-RIKOLTI_EVENTS_QUEUE_URL = env.str("RIKOLTI_EVENTS_QUEUE_URL", default="")
+RIKOLTI_EVENTS_QUEUE_URL = variables.RIKOLTI_EVENTS_QUEUE_URL.find() or ""
 #: The topic's ARN, or several; publish_events publishes to the first.
-RIKOLTI_EVENTS_TOPIC_ARNS = env.list("RIKOLTI_EVENTS_TOPIC_ARNS", default=[])
+RIKOLTI_EVENTS_TOPIC_ARNS = variables.RIKOLTI_EVENTS_TOPIC_ARNS.read()
 #: Whether only what SNS has signed, of these topics, is believed. The local AWS of DEBUG signs nothing.
-RIKOLTI_VERIFY_SIGNATURES = env.bool("RIKOLTI_VERIFY_SIGNATURES", default=not DEBUG)
+RIKOLTI_VERIFY_SIGNATURES = variables.RIKOLTI_VERIFY_SIGNATURES.read()
 #: Whether this worker takes events from that queue, or only runs tasks.
-RIKOLTI_CONSUMER = env.bool("RIKOLTI_CONSUMER", default=True)
+RIKOLTI_CONSUMER = variables.RIKOLTI_CONSUMER.read()
 #: More messages than this on a queue are warned of; of dead letters, any.
-QUEUE_WARN_DEPTH = env.int("QUEUE_WARN_DEPTH", default=10_000)
+QUEUE_WARN_DEPTH = variables.QUEUE_WARN_DEPTH.read()
 #: How long a running run may be silent before it is stale: a default, and exceptions by DAG.
-STALE_AFTER, STALE_AFTER_BY_DAG = parse_stale_after(env.str("STALE_AFTER", default="6h"))
+STALE_AFTER, STALE_AFTER_BY_DAG = variables.STALE_AFTER.read()
 #: Which Airflows may be asked about their runs, by the address that events give.
-AIRFLOW_HOSTS = parse_airflow_hosts(env.str("AIRFLOW_HOSTS", default=""), debug=DEBUG)
+AIRFLOW_HOSTS = parse_airflow_hosts(variables.AIRFLOW_HOSTS.read(), debug=DEBUG)
 
 # --- Celery ---------------------------------------------------------------------------------------
 
 #: The queue of Celery's own messages: by default the one beside the events' queue.
-AVRAM_TASKS_QUEUE_URL = env.str(
-    "AVRAM_TASKS_QUEUE_URL",
-    default=RIKOLTI_EVENTS_QUEUE_URL.rpartition("/")[0] + "/avram-tasks"
-    if RIKOLTI_EVENTS_QUEUE_URL
-    else "",
+AVRAM_TASKS_QUEUE_URL = variables.AVRAM_TASKS_QUEUE_URL.find() or (
+    RIKOLTI_EVENTS_QUEUE_URL.rpartition("/")[0] + "/avram-tasks" if RIKOLTI_EVENTS_QUEUE_URL else ""
 )
 #: A second broker that carries what workers tell Flower, since SQS has no way to send to all.
-MONITOR_BROKER_URL = read_secret_url("MONITOR_BROKER_URL")
+MONITOR_BROKER_URL = variables.MONITOR_BROKER_URL.find() or ""
 
 CELERY_BROKER_URL = "sqs://"
 CELERY_BROKER_TRANSPORT = "harvest.transport:Transport"

@@ -1,28 +1,25 @@
-"""What Django's system checks say of the settings: before a command runs, and when a consumer starts."""
+"""What Django's system checks say of the settings: before a command runs, and when a consumer starts.
+
+They ask nobody: what only the database or AWS can tell is asked by ``manage.py doctor``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from harvest.signing import sns_host
-
 
 @register("harvest")
-def check_origin(**kwargs: Any) -> list[CheckMessage]:
-    """Look at the settings that say whose messages are believed."""
-    return list(_find_problems())
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """Look at the settings that say whose messages are believed, and what would lose them."""
+    return [*_check_origin(), *_check_keeping()]
 
 
-def _find_problems() -> Iterator[CheckMessage]:
-    for topic_arn in settings.RIKOLTI_EVENTS_TOPIC_ARNS:
-        try:
-            sns_host(topic_arn)
-        except ValueError as error:
-            yield Error(f"RIKOLTI_EVENTS_TOPIC_ARNS: {error}.", id="harvest.E001")
+def _check_origin() -> Iterator[CheckMessage]:
     if settings.RIKOLTI_VERIFY_SIGNATURES:
         # Where no queue is named yet, there is nothing to take from any topic.
         if settings.RIKOLTI_EVENTS_QUEUE_URL and not settings.RIKOLTI_EVENTS_TOPIC_ARNS:
@@ -37,3 +34,33 @@ def _find_problems() -> Iterator[CheckMessage]:
             hint="Unset it, and set RIKOLTI_EVENTS_TOPIC_ARNS.",
             id="harvest.W001",
         )
+
+
+def _check_keeping() -> Iterator[CheckMessage]:
+    """Look for what takes messages and keeps them where nobody looks."""
+    queues = {
+        "RIKOLTI_EVENTS_QUEUE_URL": settings.RIKOLTI_EVENTS_QUEUE_URL,
+        "AVRAM_TASKS_QUEUE_URL": settings.AVRAM_TASKS_QUEUE_URL,
+    }
+    if settings.DEBUG:
+        for name, url in queues.items():
+            if is_amazon(url):
+                yield Error(
+                    f"{name} is a queue of Amazon's, and DEBUG is on: what this process takes from it "
+                    "is missing where it belongs.",
+                    hint="Unset DEBUG, or use the local AWS of make run.",
+                    id="harvest.E003",
+                )
+    elif "sqlite3" in settings.DATABASES["default"]["ENGINE"]:
+        yield Warning(
+            "The database is a file of SQLite: web, workers and beat of another host would have one of "
+            "their own, and each a part of the events.",
+            hint="Set DATABASE_URL to a PostgreSQL, unless all processes are on one host.",
+            id="harvest.W002",
+        )
+
+
+def is_amazon(url: str) -> bool:
+    """Return whether a URL is of the real AWS, in any of its partitions."""
+    host = urlsplit(url).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))

@@ -27,7 +27,7 @@ from django.db import close_old_connections
 
 from harvest import recording, taskids
 from harvest.batching import Batch, group_by_run
-from harvest.checks import check_origin
+from harvest.checks import check_settings
 from harvest.deleter import MOST_AT_ONCE, Deleter
 from harvest.rawqueue import LONG_POLL, RawQueue
 from harvest.sns import SqsMessage
@@ -75,7 +75,7 @@ class RikoltiConsumer(bootsteps.StartStopStep):
                 "RIKOLTI_EVENTS_QUEUE_URL is not set. Set it, or RIKOLTI_CONSUMER=0 for a worker that "
                 "only runs tasks."
             )
-        for problem in check_origin():  # Celery runs the checks, and tells nobody what they say.
+        for problem in check_settings():  # Celery runs the checks, and tells nobody what they say.
             if problem.is_serious():
                 raise ImproperlyConfigured(f"{problem.msg} {problem.hint or ''}".strip())
             logger.warning("%s %s", problem.msg, problem.hint)

@@ -36,6 +36,38 @@ class QueueSpec:
     max_receives: int
 
 
+#: Of each dead-letter queue: the longest that SQS allows.
+DEAD_LETTER_RETENTION = 14 * _DAY
+
+_COMMON = {
+    # Shorter than the dead letters', whose age counts from when they were first sent.
+    "MessageRetentionPeriod": str(4 * _DAY),
+    # The longest that SQS allows. Queues made before 2025 have a quarter of it, and a message of SNS's
+    # 256 KiB grows on its way through the task queue.
+    "MaximumMessageSize": str(limits.MAX_BODY),
+}
+
+SPECS = (
+    # Publishing takes seconds. Rikolti's messages are never to blame when it fails, so they are given
+    # many chances.
+    QueueSpec(EVENTS, {"VisibilityTimeout": "120", **_COMMON}, max_receives=100),
+    # Longer than four times CELERY_TASK_TIME_LIMIT: a worker holds tasks that wait for others.
+    QueueSpec(TASKS, {"VisibilityTimeout": "300", **_COMMON}, max_receives=20),
+)
+
+
+def topic_statement(queue_arn: str, topic_arn: str) -> dict[str, Any]:
+    """Return the statement of the queue's policy that lets the topic, and nothing else, send to it."""
+    return {
+        "Sid": "RikoltiTopicSends",
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
+    }
+
+
 @dataclass(frozen=True)
 class Change:
     """One thing that was, or would be, done; or that is not as it should be."""
@@ -68,39 +100,12 @@ class Provisioner:
             ClientError: AWS refused a step; those before it are done.
         """
         yield from self._ensure_topic()
-        for spec in self._specs():
+        for spec in SPECS:
             yield from self._ensure_queue(
-                spec.name + DEAD_LETTERS, {"MessageRetentionPeriod": str(14 * _DAY)}
+                spec.name + DEAD_LETTERS, {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION)}
             )
             yield from self._ensure_queue(spec.name, self._wanted(spec))
         yield from self._ensure_subscription()
-
-    def _specs(self) -> tuple[QueueSpec, QueueSpec]:
-        common = {
-            # Shorter than the dead letters', whose age counts from when they were first sent.
-            "MessageRetentionPeriod": str(4 * _DAY),
-            # The longest that SQS allows. Queues made before 2025 have a quarter of it, and a message
-            # of SNS's 256 KiB grows on its way through the task queue.
-            "MaximumMessageSize": str(limits.MAX_BODY),
-        }
-        return (
-            # Publishing takes seconds. Rikolti's messages are never to blame when it fails, so they
-            # are given many chances.
-            QueueSpec(
-                EVENTS,
-                {"VisibilityTimeout": self._timeout(120), **common},
-                max_receives=100,
-            ),
-            # Longer than four times CELERY_TASK_TIME_LIMIT: a worker holds tasks that wait for others.
-            QueueSpec(
-                TASKS,
-                {"VisibilityTimeout": self._timeout(300), **common},
-                max_receives=20,
-            ),
-        )
-
-    def _timeout(self, seconds: int) -> str:
-        return str(self.visibility_timeout or seconds)
 
     def _wanted(self, spec: QueueSpec) -> dict[str, str]:
         redrive = {
@@ -108,6 +113,8 @@ class Provisioner:
             "maxReceiveCount": spec.max_receives,
         }
         wanted = {**spec.attributes, "RedrivePolicy": json.dumps(redrive)}
+        if self.visibility_timeout:
+            wanted["VisibilityTimeout"] = str(self.visibility_timeout)
         if spec.name == EVENTS:
             wanted["Policy"] = json.dumps(self._policy())
         return wanted
@@ -117,14 +124,8 @@ class Provisioner:
 
         Statements of others that stand in the policy of an existing queue are kept.
         """
-        own = {
-            "Sid": "RikoltiTopicSends",
-            "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": self._arn(EVENTS + DEAD_LETTERS).removesuffix(DEAD_LETTERS),
-            "Condition": {"ArnEquals": {"aws:SourceArn": self.topic_arn}},
-        }
+        queue_arn = self._arn(EVENTS + DEAD_LETTERS).removesuffix(DEAD_LETTERS)
+        own = topic_statement(queue_arn, self.topic_arn)
         url = self._find(EVENTS)
         found = json.loads(self._read(url).get("Policy", "{}")) if url else {}
         others = [s for s in found.get("Statement", []) if s.get("Sid") != own["Sid"]]

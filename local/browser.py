@@ -9,6 +9,8 @@ import os
 import shutil
 import subprocess
 
+from avram import variables
+
 #: What the distributions call it. Google's own is as good.
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -27,7 +29,7 @@ def find() -> str | None:
     Raises:
         SystemExit: CHROMIUM names no program.
     """
-    if named := os.environ.get("CHROMIUM"):
+    if named := variables.CHROMIUM.read():
         if shutil.which(named) is None:
             raise SystemExit(f"CHROMIUM is {named!r}, which is no program.")
         return shutil.which(named)
@@ -36,7 +38,7 @@ def find() -> str | None:
 
 def required() -> bool:
     """Return whether tests without a browser fail: in CI, where nobody would miss them."""
-    return os.environ.get("CI", "").lower() in ("1", "true")
+    return variables.CI.read().lower() in ("1", "true")
 
 
 def install() -> str:

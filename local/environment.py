@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from avram.environment import ROOT
+from avram import variables
 
 HOST = "127.0.0.1"
 REGION = "us-west-2"
@@ -32,13 +31,14 @@ class Local:
 
     @classmethod
     def from_environment(cls) -> Local:
+        """Raises ImproperlyConfigured: a variable is wrong."""
         return cls(
-            web=_port("PORT", 8000),
-            flower=_port("FLOWER_PORT", 5555),
-            aws=_port("LOCAL_AWS_PORT", 4566),
-            monitor=_port("MONITOR_PORT", 6380),
-            folder=Path(os.environ.get("VAR_DIR") or ROOT / "var").resolve(),
-            demo=os.environ.get("DEMO", "1") not in ("0", "", "no", "false"),
+            web=variables.PORT.read(),
+            flower=variables.FLOWER_PORT.read(),
+            aws=variables.LOCAL_AWS_PORT.read(),
+            monitor=variables.MONITOR_PORT.read(),
+            folder=variables.VAR_DIR.read(),
+            demo=variables.DEMO.read(),
         )
 
     def taken_ports(self) -> list[str]:
@@ -62,8 +62,8 @@ class Local:
             "DEBUG": "1",
             "SECRET_KEY": self._secret_key(),
             "ALLOWED_HOSTS": f"{HOST},localhost",
-            "DATABASE_URL": os.environ.get("DATABASE_URL", f"sqlite:///{self.folder / 'avram.sqlite3'}"),
-            "STALE_AFTER": os.environ.get("STALE_AFTER", DEMO_STALE_AFTER if self.demo else "6h"),
+            "DATABASE_URL": variables.DATABASE_URL.text or f"sqlite:///{self.folder / 'avram.sqlite3'}",
+            "STALE_AFTER": variables.STALE_AFTER.text or (DEMO_STALE_AFTER if self.demo else "6h"),
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
@@ -91,13 +91,6 @@ class Local:
             file.touch(mode=0o600)
             file.write_text(secrets.token_urlsafe(48))
         return file.read_text()
-
-
-def _port(name: str, default: int) -> int:
-    text = os.environ.get(name, "") or str(default)
-    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 65536:
-        raise SystemExit(f"{name} is {text!r}, not a port between 1 and 65535.")
-    return int(text)
 
 
 def _is_taken(port: int) -> bool:

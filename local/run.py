@@ -10,9 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
+from django.core.exceptions import ImproperlyConfigured
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
 
+from avram import variables
 from avram.environment import ROOT
 from local.environment import HOST, Local
 from local.prepare import PASSWORD, USER
@@ -40,6 +42,11 @@ WITHOUT_DEMO = "none yet, since there is no demo (DEMO=0): publish some events."
 
 
 def main() -> int:
+    try:
+        variables.read_all()
+    except ImproperlyConfigured as error:
+        print(error, file=sys.stderr)
+        return 1
     local = Local.from_environment()
     if taken := local.taken_ports():
         print("\n".join(taken), file=sys.stderr)

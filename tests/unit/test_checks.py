@@ -9,21 +9,24 @@ from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
-from harvest.checks import check_origin
+from harvest.checks import check_settings, is_amazon
 from harvest.consumer import Receiver, RikoltiConsumer
 from tests.factories import TOPIC_ARN
 
+QUEUE = "https://sqs.us-west-2.amazonaws.com/123456789012/rikolti-events"
+
 
 @pytest.fixture(autouse=True)
-def production(settings: Settings) -> Settings:
+def production(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     settings.DEBUG = False
+    monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.postgresql")
     settings.RIKOLTI_VERIFY_SIGNATURES = True
     settings.RIKOLTI_EVENTS_TOPIC_ARNS = [TOPIC_ARN]
     return settings
 
 
 def ids() -> list[str | None]:
-    return [problem.id for problem in check_origin()]
+    return [problem.id for problem in check_settings()]
 
 
 def test_production_has_nothing_to_say() -> None:
@@ -34,8 +37,8 @@ def test_verification_that_is_off_is_named(production: Settings) -> None:
     production.RIKOLTI_VERIFY_SIGNATURES = False
 
     assert ids() == ["harvest.W001"]
-    assert "RIKOLTI_VERIFY_SIGNATURES is off" in check_origin()[0].msg
-    assert check_origin()[0] in run_checks()
+    assert "RIKOLTI_VERIFY_SIGNATURES is off" in check_settings()[0].msg
+    assert check_settings()[0] in run_checks()
 
 
 def test_verification_that_is_off_in_debug_is_as_it_should_be(production: Settings) -> None:
@@ -60,18 +63,46 @@ def test_verification_without_a_queue_needs_no_topic(production: Settings) -> No
     assert ids() == []
 
 
-def test_topics_that_are_none(production: Settings) -> None:
-    production.RIKOLTI_EVENTS_TOPIC_ARNS = [TOPIC_ARN, "RikoltiEvents", f" {TOPIC_ARN}"]
+@pytest.mark.parametrize("name", ["RIKOLTI_EVENTS_QUEUE_URL", "AVRAM_TASKS_QUEUE_URL"])
+def test_debug_takes_nothing_from_amazon(production: Settings, name: str) -> None:
+    production.DEBUG = True
+    setattr(production, name, QUEUE)
 
-    assert ids() == ["harvest.E001"] * 2
-    assert "RIKOLTI_EVENTS_TOPIC_ARNS: 'RikoltiEvents' is no ARN" in check_origin()[0].msg
+    assert ids() == ["harvest.E003"]
+    assert check_settings()[0].msg.startswith(name)
 
 
-@pytest.mark.parametrize("topic_arns", [[], ["RikoltiEvents"]], ids=["none", "malformed"])
-def test_consumer_does_not_start_where_all_would_be_rejected(
-    production: Settings, topic_arns: list[str]
+def test_production_takes_from_amazon(production: Settings) -> None:
+    production.RIKOLTI_EVENTS_QUEUE_URL = QUEUE
+
+    assert ids() == []
+
+
+def test_sqlite_outside_debug_is_for_one_host(
+    production: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    production.RIKOLTI_EVENTS_TOPIC_ARNS = topic_arns
+    monkeypatch.setitem(production.DATABASES["default"], "ENGINE", "django.db.backends.sqlite3")
+
+    assert ids() == ["harvest.W002"]
+
+
+@pytest.mark.parametrize(
+    ("url", "amazon"),
+    [
+        (QUEUE, True),
+        ("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q", True),
+        ("https://sqs.us-west-2.api.aws/123456789012/q", True),
+        ("http://127.0.0.1:4566/000000000000/q", False),
+        ("https://amazonaws.com.example.org/000000000000/q", False),
+        ("", False),
+    ],
+)
+def test_is_amazon(url: str, amazon: bool) -> None:
+    assert is_amazon(url) is amazon
+
+
+def test_consumer_does_not_start_where_all_would_be_rejected(production: Settings) -> None:
+    production.RIKOLTI_EVENTS_TOPIC_ARNS = []
 
     with pytest.raises(ImproperlyConfigured, match="RIKOLTI_EVENTS_TOPIC_ARNS"):
         RikoltiConsumer(SimpleNamespace()).start(None)

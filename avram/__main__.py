@@ -1,0 +1,52 @@
+"""Start one of the processes: `python -m avram web`, `worker`, `beat` or `flower`, as in the Procfile.
+
+What the environment says is read first: a wrong value is one sentence, and nothing starts. What follows
+the name goes to the process: `python -m avram worker --hostname=two@%h`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from django.core.exceptions import ImproperlyConfigured
+
+from avram import variables
+
+
+def command(process: str) -> list[str]:
+    """Return the Python module that is a process, and its options."""
+    if process == "web":
+        return [
+            "gunicorn", "avram.wsgi", "--no-control-socket",
+            "--bind", f"{_in_url(variables.WEB_ADDRESS.read())}:{variables.PORT.read()}",
+            "--workers", str(variables.WEB_CONCURRENCY.read()),
+        ]  # fmt: skip
+    if process == "worker":
+        concurrency = str(variables.WORKER_CONCURRENCY.read())
+        return ["celery", "-A", "celery_app", "worker", "--concurrency", concurrency]
+    if process == "beat":
+        return ["celery", "-A", "celery_app", "beat"]
+    if process == "flower":
+        return [
+            "celery", "-A", "celery_app:monitor", "flower",
+            f"--address={variables.FLOWER_ADDRESS.read()}", f"--port={variables.FLOWER_PORT.read()}",
+        ]  # fmt: skip
+    raise SystemExit("usage: python -m avram web|worker|beat|flower [OPTION …]")
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def main() -> None:
+    try:
+        words = command(sys.argv[1] if len(sys.argv) > 1 else "")
+        from avram import settings  # noqa: F401 - reading them is what may fail
+    except ImproperlyConfigured as error:
+        raise SystemExit(str(error)) from None
+    os.execv(sys.executable, [sys.executable, "-m", *words, *sys.argv[2:]])  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""What each process does with AWS: the least that it must be allowed.
+
+The policies in deploy/iam say the same, and ``manage.py doctor`` asks whether it is so; tests hold both
+to what the processes really ask for. Names are those of IAM, where a batch is what it is a batch of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from harvest.provision import DEAD_LETTERS, EVENTS, TASKS
+
+
+class Process(StrEnum):
+    """Who asks."""
+
+    WEB = "web"
+    WORKER = "worker"
+    BEAT = "beat"
+
+
+SEND = "SendMessage"
+RECEIVE = "ReceiveMessage"
+DELETE = "DeleteMessage"
+HIDE = "ChangeMessageVisibility"
+LOOK = "GetQueueAttributes"
+
+_TAKE = frozenset({RECEIVE, DELETE, HIDE})
+_FIND = frozenset({"GetQueueUrl", LOOK})
+#: What SQS itself asks for when it moves messages, and what moving them one by one takes.
+_REDRIVE = _FIND | {RECEIVE, DELETE, "StartMessageMoveTask", "ListMessageMoveTasks"}
+
+#: By process and queue.
+ALLOWED: Mapping[Process, Mapping[str, frozenset[str]]] = {
+    # Pages send tasks, and look at the queues of a redrive before they begin it.
+    Process.WEB: {
+        EVENTS: frozenset({LOOK}),
+        EVENTS + DEAD_LETTERS: _FIND,
+        TASKS: frozenset({SEND, LOOK}),
+        TASKS + DEAD_LETTERS: _FIND,
+    },
+    # It sends events only to take up dead letters again.
+    Process.WORKER: {
+        EVENTS: _TAKE | {SEND, LOOK},
+        EVENTS + DEAD_LETTERS: _REDRIVE,
+        TASKS: _TAKE | {SEND, LOOK},
+        TASKS + DEAD_LETTERS: _REDRIVE,
+    },
+    Process.BEAT: {TASKS: frozenset({SEND})},
+}

@@ -1,0 +1,339 @@
+"""The files in deploy/: as far as they can be looked at where no container and no AWS is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+import yaml
+
+from avram.environment import ROOT
+from avram.variables import REGISTRY
+from harvest.permissions import ALLOWED, Process
+from harvest.provision import DEAD_LETTER_RETENTION, DEAD_LETTERS, EVENTS, SPECS, topic_statement
+
+DEPLOY = ROOT / "deploy"
+UNITS = sorted((DEPLOY / "systemd").iterdir())
+TEMPLATE = DEPLOY / "cloudformation.yaml"
+
+#: What botocore reads, and what the operators of the local AWS set.
+OF_OTHERS = {"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+
+
+class Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms: ``!Ref Topic`` is {"Ref": "Topic"}."""
+
+
+def _short_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.SequenceNode):
+        return {suffix: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.ScalarNode)
+    return {suffix: loader.construct_scalar(node)}
+
+
+Loader.add_multi_constructor("!", _short_form)
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.load(TEMPLATE.read_text(), Loader)["Resources"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    return found
+
+
+# --- CloudFormation -------------------------------------------------------------------------------
+
+
+def test_template_has_no_fault_that_cfn_lint_knows() -> None:
+    cfn_lint = Path(sys.executable).with_name("cfn-lint")
+    result = subprocess.run(
+        [cfn_lint, "--regions", "us-west-2", "--", TEMPLATE], capture_output=True, text=True, check=False
+    )
+
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_template_makes_the_queues_that_setup_queues_makes(resources: dict[str, Any]) -> None:
+    queues = {
+        one["Properties"]["QueueName"]: one["Properties"]
+        for one in resources.values()
+        if one["Type"] == "AWS::SQS::Queue"
+    }
+
+    assert queues.keys() == {spec.name + end for spec in SPECS for end in ("", DEAD_LETTERS)}
+    for spec in SPECS:
+        properties, dead = queues[spec.name], queues[spec.name + DEAD_LETTERS]
+        assert {key: str(properties[key]) for key in spec.attributes} == dict(spec.attributes)
+        assert dead["MessageRetentionPeriod"] == DEAD_LETTER_RETENTION
+        redrive = properties["RedrivePolicy"]
+        assert redrive["maxReceiveCount"] == spec.max_receives
+        target = redrive["deadLetterTargetArn"]["GetAtt"].removesuffix(".Arn")
+        assert resources[target]["Properties"] is dead
+
+
+def test_template_keeps_the_queues_when_the_stack_goes(resources: dict[str, Any]) -> None:
+    for one in resources.values():
+        if one["Type"] == "AWS::SQS::Queue":
+            assert one["DeletionPolicy"] == one["UpdateReplacePolicy"] == "Retain"
+
+
+def test_template_has_the_policy_of_setup_queues(resources: dict[str, Any]) -> None:
+    topic = {"If": ["MakesTopic", {"Ref": "Topic"}, {"Ref": "TopicArn"}]}
+    expected = topic_statement("queue", "topic") | {"Resource": {"GetAtt": "Events.Arn"}}
+    expected["Condition"] = {"ArnEquals": {"aws:SourceArn": topic}}
+
+    assert resources["EventsPolicy"]["Properties"]["PolicyDocument"]["Statement"] == [expected]
+    assert resources["Subscription"]["Properties"] == {
+        "TopicArn": topic,
+        "Protocol": "sqs",
+        "Endpoint": {"GetAtt": "Events.Arn"},
+        "RawMessageDelivery": False,
+    }
+
+
+def test_template_has_alarms_for_each_queue(resources: dict[str, Any]) -> None:
+    watched = {
+        (one["Properties"]["MetricName"], one["Properties"]["Dimensions"][0]["Value"]["GetAtt"])
+        for one in resources.values()
+        if one["Type"] == "AWS::CloudWatch::Alarm"
+    }
+
+    assert watched == {
+        ("ApproximateNumberOfMessagesVisible", "EventsDeadLetters.QueueName"),
+        ("ApproximateNumberOfMessagesVisible", "TasksDeadLetters.QueueName"),
+        ("ApproximateAgeOfOldestMessage", "Events.QueueName"),
+        ("ApproximateAgeOfOldestMessage", "Tasks.QueueName"),
+    }
+
+
+# --- IAM ------------------------------------------------------------------------------------------
+
+
+def statements(name: str) -> list[dict[str, Any]]:
+    policy = json.loads((DEPLOY / "iam" / f"{name}.json").read_text())
+    assert policy["Version"] == "2012-10-17"
+    found: list[dict[str, Any]] = policy["Statement"]
+    return found
+
+
+@pytest.mark.parametrize("process", Process)
+def test_policy_allows_what_the_process_does_and_no_more(process: Process) -> None:
+    allowed: dict[str, set[str]] = {}
+    for statement in statements(process):
+        assert statement.keys() == {"Sid", "Effect", "Action", "Resource"}
+        if statement["Action"] == ["cloudwatch:GetMetricData"]:
+            continue  # how old the oldest message is, which has no resource
+        for resource in statement["Resource"]:
+            queue = resource.removeprefix("arn:aws:sqs:us-west-2:123456789012:")
+            actions = {action.removeprefix("sqs:") for action in statement["Action"]}
+            allowed.setdefault(queue, set()).update(actions)
+
+    assert allowed == {queue: set(actions) for queue, actions in ALLOWED[process].items()}
+
+
+@pytest.mark.parametrize("name", [*Process, "operator"])
+def test_policy_names_actions_that_there_are(name: str) -> None:
+    session = botocore.session.get_session()
+    for statement in statements(name):
+        for action in statement["Action"]:
+            service, _, operation = action.partition(":")
+            assert operation in session.get_service_model(service).operation_names
+        if statement["Resource"] == ["*"]:
+            # What IAM gives for all or none.
+            assert statement["Action"] in (["sns:ListTopics"], ["cloudwatch:GetMetricData"])
+
+
+def test_policy_of_operators_has_what_the_commands_call() -> None:
+    """Their sources say it: provision and doctor."""
+    sources = "".join(
+        file.read_text()
+        for file in (ROOT / "harvest" / "provision.py", *(ROOT / "harvest" / "doctor").glob("*.py"))
+    )
+    calls = set(re.findall(r"\b(?:sqs|sns)\.(?:get_paginator\(\")?(\w+)", sources))
+    called = {"".join(word.title() for word in call.split("_")) for call in calls - {"amazonaws"}}
+    # What doctor asks in the name of a process is of that process.
+    asked = {"SendMessageBatch", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"}
+    allowed = {
+        action.partition(":")[2]
+        for statement in statements("operator")
+        for action in statement["Action"]
+    }
+
+    assert called - asked - {"GetPaginator"} == allowed
+
+
+# --- systemd --------------------------------------------------------------------------------------
+
+
+def test_there_is_a_unit_for_each_process() -> None:
+    starts = [
+        re.findall(r"^ExecStart=.* -m avram (\w+)", unit.read_text(), re.MULTILINE) for unit in UNITS
+    ]
+
+    assert sorted(starts) == [["beat"], ["flower"], ["web"], ["worker"]]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_unit_is_hardened(unit: Path) -> None:
+    lines = unit.read_text().splitlines()
+
+    for line in (
+        "User=avram",
+        "EnvironmentFile=/etc/avram/avram.env",
+        "NoNewPrivileges=yes",
+        "ProtectSystem=strict",
+        "CapabilityBoundingSet=",
+        "Restart=always",
+    ):
+        assert line in lines
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_unit_is_one_that_systemd_takes(unit: Path, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\n")
+    python.chmod(0o755)
+    copy = tmp_path / unit.name.replace("@.", "@one.")
+    copy.write_text(
+        unit.read_text()
+        .replace("/opt/avram/.venv/bin/python", str(python))
+        .replace("User=avram", "User=daemon")
+        .replace("Group=avram", "Group=daemon")
+    )
+
+    result = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", copy], capture_output=True, text=True, check=False
+    )
+
+    said = [line for line in result.stderr.splitlines() if copy.name in line]
+    assert said == []
+
+
+# --- Containers -----------------------------------------------------------------------------------
+
+
+def instructions(name: str) -> list[tuple[str, str]]:
+    """Return the instructions of a container file, each with its words."""
+    text = re.sub(r"^#.*\n", "", (DEPLOY / name).read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    return [(line.partition(" ")[0], line.partition(" ")[2]) for line in text.splitlines() if line]
+
+
+def test_image_has_two_stages_of_a_named_version() -> None:
+    stages = [words for name, words in instructions("Containerfile") if name == "FROM"]
+
+    assert stages == ["python:3.11-slim AS build", "python:3.11-slim"]
+
+
+def test_last_stage_builds_nothing_and_is_no_root() -> None:
+    every = instructions("Containerfile")
+    last = every[max(i for i, (name, _) in enumerate(every) if name == "FROM") :]
+    runs = " ".join(words for name, words in last if name == "RUN")
+
+    assert not re.search(r"apt|gcc|pip install|build-essential", runs)
+    assert ("USER", "10001") in last
+    assert [name for name, _ in last].index("USER") > max(
+        i for i, (n, _) in enumerate(last) if n == "RUN"
+    )
+    assert ("ENTRYPOINT", '["python", "-m", "avram"]') in last
+    (health,) = (words for name, words in last if name == "HEALTHCHECK")
+    assert '"deploy/alive.py"' in health
+
+
+def test_image_has_what_is_imported_and_only_what_is_let_in() -> None:
+    let_in = [
+        line[1:] for line in (ROOT / ".containerignore").read_text().splitlines() if line[0] == "!"
+    ]
+    copied = [
+        source
+        for name, words in instructions("Containerfile")
+        if name == "COPY" and "--from" not in words
+        for source in words.split()[:-1]
+    ]
+
+    assert sorted(copied) == sorted(let_in)
+    assert {"celery_app.py", "avram", "harvest", "manage.py", "requirements.txt"} <= set(copied)
+    assert all((ROOT / source).exists() for source in copied)
+
+
+def test_compose_has_each_process_and_its_servers(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+
+    assert services.keys() == {
+        "database", "monitor", "aws", "prepare", "web", "worker", "beat", "flower",
+    }  # fmt: skip
+    for process in ("web", "worker", "beat", "flower"):
+        assert services[process]["command"] == [process]
+        assert services[process]["read_only"]
+        assert services[process]["depends_on"]["prepare"] == {
+            "condition": "service_completed_successfully"
+        }
+    for name, service in services.items():
+        assert "healthcheck" in service or service["build"]["dockerfile"] == "deploy/Containerfile"
+        assert not service.get("privileged")
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+        assert not str(service.get("image", "")).endswith(":latest")
+
+
+def test_compose_sets_variables_that_are_read(compose: dict[str, Any]) -> None:
+    environment = compose["x-avram"]["environment"]
+
+    assert environment.keys() <= REGISTRY.keys() | OF_OTHERS
+    for name, value in environment.items():
+        if name in REGISTRY:
+            REGISTRY[name].parse(value)
+    assert environment["RIKOLTI_EVENTS_QUEUE_URL"].endswith(f"/{EVENTS}")
+
+
+# --- Whether a process is alive -------------------------------------------------------------------
+
+
+def alive(process: Path, **environ: str) -> bool:
+    program = (
+        "import sys, pathlib; from alive import is_alive; print(is_alive(pathlib.Path(sys.argv[1])))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, process],
+        cwd=DEPLOY, env=environ, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return result.stdout == "True\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "state", "is_alive"),
+    [
+        ("python -m celery -A celery_app worker", "S", True),
+        ("python -m celery -A celery_app beat", "R", True),
+        ("python -m celery -A celery_app worker", "T", False),
+        ("python -m celery -A celery_app beat", "Z", False),
+        ("python -m gunicorn avram.wsgi", "S", False),
+        ("sleep 1", "S", False),
+    ],
+)
+def test_alive(tmp_path: Path, command: str, state: str, is_alive: bool) -> None:
+    (tmp_path / "cmdline").write_bytes("\0".join(command.split()).encode() + b"\0")
+    (tmp_path / "stat").write_text(f"1 (a (name) ) {state} 0 1")
+
+    assert alive(tmp_path, PORT="1") is is_alive
+
+
+def test_alive_of_nothing(tmp_path: Path) -> None:
+    assert not alive(tmp_path / "1")
+
+
+def test_policies_are_of_one_account_that_is_nobodys() -> None:
+    for file in (DEPLOY / "iam").iterdir():
+        accounts = set(re.findall(r"\b\d{12}\b", file.read_text()))
+        assert accounts <= {"123456789012"}
