@@ -156,6 +156,8 @@ AVRAM_TASKS_QUEUE_URL = env.str(
 )
 #: A second broker that carries what workers tell Flower, since SQS has no way to send to all.
 MONITOR_BROKER_URL = read_secret_url("MONITOR_BROKER_URL")
+#: Whether workers take commands from there, or only tell.
+REMOTE_CONTROL = env.bool("REMOTE_CONTROL", default=True)
 
 CELERY_BROKER_URL = "sqs://"
 CELERY_BROKER_TRANSPORT = "harvest.transport:Transport"
@@ -199,7 +201,8 @@ CELERY_BEAT_SCHEDULER = "harvest.schedule:Scheduler"
 CELERY_TIMEZONE = TIME_ZONE
 
 CELERY_WORKER_SEND_TASK_EVENTS = bool(MONITOR_BROKER_URL)
-CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # SQS has no fanout to carry it.
+# Celery's own would go over SQS, which has no fanout. What we have instead is harvest.remotecontrol.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 
 # --- Logs -----------------------------------------------------------------------------------------
 

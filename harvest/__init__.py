@@ -31,6 +31,9 @@ rawqueue        the raw queue: receive, delete, hide
 consumer        the worker's custom consumer: raw queue → one chain of tasks a run
 transport       Celery's SQS broker, made to outlive the network
 monitoring      what workers tell Flower
+remotecommands  what Flower and operators may ask of a worker
+remotecontrol   how it is asked: over the monitoring broker, in a thread
+flower          who may open Flower
 
 For people:
 

@@ -31,7 +31,7 @@ from harvest.checks import check_origin
 from harvest.deleter import MOST_AT_ONCE, Deleter
 from harvest.rawqueue import LONG_POLL, RawQueue
 from harvest.sns import SqsMessage
-from harvest.tasks import COMPRESSION, recompute_run_status, record_event
+from harvest.tasks import recompute_run_status, record_event
 
 logger = logging.getLogger(__name__)
 
@@ -209,9 +209,7 @@ def _publish(batch: Batch) -> bool:
     """Put one run's messages on the task queue. Return whether they are safe there."""
     try:
         tasks = chain(
-            record_event.s([message.to_task() for message in batch.messages]).set(
-                argsrepr=f"({batch})", compression=COMPRESSION
-            ),
+            record_event.s([message.to_task() for message in batch.messages]).set(argsrepr=f"({batch})"),
             recompute_run_status.s(),
         )
         tasks.apply_async(retry=False)
