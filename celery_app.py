@@ -23,6 +23,7 @@ app.steps["consumer"].update(["harvest.consumer:RikoltiConsumer", "harvest.remot
 #: Not the broker of the tasks: the one that MONITOR_BROKER_URL names (see harvest.monitoring).
 monitor = Celery("avram-monitor", set_as_current=False)
 monitor.config_from_object("django.conf:settings", namespace="MONITOR")
+monitor.autodiscover_tasks()  # Flower limits the rate of tasks that it knows
 
 
 @setup_logging.connect
