@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,23 @@ ROOT = Path(__file__).resolve().parent.parent
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
+#: What /readyz can ask for.
+READY_PARTS = (
+    "database",
+    "migrations",
+    "events_queue",
+    "tasks_queue",
+    "beat",
+    "worker",
+    "consumer",
+)
+
+
+def variable_folder() -> Path:
+    """Return the folder of what this installation writes beside its database: VAR_DIR, else ``var``."""
+    return Path(os.environ.get("VAR_DIR") or ROOT / "var")
+
+
 def load_local_parts() -> None:
     """Take from ``VAR_DIR/local.env`` what ``make run`` wrote there of its local servers.
 
@@ -25,7 +42,7 @@ def load_local_parts() -> None:
     """
     if not os.environ.keys().isdisjoint(("SECRET_KEY", "DEBUG", "DATABASE_URL")):
         return
-    file = Path(os.environ.get("VAR_DIR") or ROOT / "var") / "local.env"
+    file = variable_folder() / "local.env"
     if file.is_file():
         for line in file.read_text().splitlines():
             name, equals, value = line.partition("=")
@@ -108,3 +125,15 @@ def parse_stale_after(text: str) -> tuple[timedelta, Mapping[str, timedelta]]:
             )
         by_dag[dag_id.strip()] = parse_duration(duration)
     return parse_duration(default), by_dag
+
+
+def parse_parts(names: Sequence[str]) -> tuple[str, ...]:
+    """Read READYZ_PARTS.
+
+    Raises:
+        ImproperlyConfigured: one of them is none.
+    """
+    parts = tuple(name.strip() for name in names)
+    if unknown := set(parts) - set(READY_PARTS):
+        raise ImproperlyConfigured(f"READYZ_PARTS: {min(unknown)!r} is none of {', '.join(READY_PARTS)}")
+    return parts

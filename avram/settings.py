@@ -11,11 +11,15 @@ from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
 from avram.environment import (
+    READY_PARTS,
     ROOT,
     heed_aws_region,
     parse_database_url,
+    parse_duration,
+    parse_parts,
     parse_stale_after,
     read_secret_url,
+    variable_folder,
 )
 
 heed_aws_region()
@@ -43,6 +47,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "harvest.probes.ProbesMiddleware",  # before what looks at hosts, redirects or asks the database
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -144,6 +149,16 @@ RIKOLTI_VERIFY_SIGNATURES = env.bool("RIKOLTI_VERIFY_SIGNATURES", default=not DE
 RIKOLTI_CONSUMER = env.bool("RIKOLTI_CONSUMER", default=True)
 #: How long a running run may be silent before it is stale: a default, and exceptions by DAG.
 STALE_AFTER, STALE_AFTER_BY_DAG = parse_stale_after(env.str("STALE_AFTER", default="6h"))
+
+# --- Health ---------------------------------------------------------------------------------------
+
+#: Where processes leave their signs of life for `manage.py alive`: one folder a machine or container.
+RUNTIME_DIR = env.str("RUNTIME_DIR", default="") or str(variable_folder() / "run")
+#: After how much silence /readyz misses beat, the workers or the consumers. An idle consumer asks its
+#: queue every 20 seconds.
+HEARTBEAT_STALE_AFTER = parse_duration(env.str("HEARTBEAT_STALE_AFTER", default="45s"))
+#: The parts that /readyz asks for.
+READYZ_PARTS = parse_parts(env.list("READYZ_PARTS", default=list(READY_PARTS)))
 
 # --- Celery ---------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ recording/      the only writer: events, a run's status, rejected messages, repl
 reconcile       which runs need a look, and what is done with each
 tasks           the Celery tasks record_event → recompute_run_status, and the sweep
 results         where task results are kept
+heartbeats      who is alive: beat, workers, consumers
 schedule        beat's scheduler
 checks          what is wrong with the settings
 deleter         deletes messages in batches, in the background
@@ -33,12 +34,14 @@ transport       Celery's SQS broker, made to outlive the network
 monitoring      what workers tell Flower
 remotecommands  what Flower and operators may ask of a worker
 remotecontrol   how it is asked: over the monitoring broker, in a thread
+readiness       whether all that is needed is there
+probes          /healthz and /readyz
 flower          who may open Flower
 
 For people:
 
 provision       topic and queues: what should be there, and making it so
 admin/          one file a family of pages
-management/     rikolti_status, publish_events, setup_queues
+management/     rikolti_status, publish_events, setup_queues, alive
 apps            the Django app, which registers the checks
 """
