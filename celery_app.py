@@ -18,7 +18,13 @@ app = Celery("avram", events="harvest.monitoring:MonitorEvents")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 # By name: they are imported when a worker starts, and Django is ready.
-app.steps["consumer"].update(["harvest.consumer:RikoltiConsumer", "harvest.remotecontrol:RemoteControl"])
+app.steps["consumer"].update(
+    [
+        "harvest.heartbeats:Heartbeats",
+        "harvest.consumer:RikoltiConsumer",
+        "harvest.remotecontrol:RemoteControl",
+    ]
+)
 
 #: Not the broker of the tasks: the one that MONITOR_BROKER_URL names (see harvest.monitoring).
 monitor = Celery("avram-monitor", set_as_current=False)

@@ -49,21 +49,27 @@ class Pulse:
         self.part = part
         self.host = host
         self.file = runtime_folder() / f"{part}-{quote(host, safe='@')}"
-        self._at = self._touched_at = float("-inf")
+        self._at = self._touched_at = time.monotonic()
         self._ended = False
-        self.beat()
+        self._write()
 
     def beat(self) -> None:
         """Note that it is alive. From any thread; waits for nothing, raises nothing."""
         self._at = time.monotonic()
         if self._at - self._touched_at < TOUCH_SECONDS or self._ended:
             return
+        self._touched_at = self._at
+        try:
+            os.utime(self.file)
+        except OSError:  # someone has tidied up
+            self._write()
+
+    def _write(self) -> None:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             self.file.write_text(str(os.getpid()))
         except OSError as error:
             logger.warning("could not write a sign of life: %s", error)
-        self._touched_at = self._at
 
     @property
     def age(self) -> timedelta:

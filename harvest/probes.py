@@ -37,4 +37,7 @@ class ProbesMiddleware:
     def _say_what_is_ready(self) -> JsonResponse:
         report = self._readiness.report()
         ready = is_ready(report)
-        return JsonResponse({"ready": ready, "parts": report}, status=200 if ready else 503)
+        response = JsonResponse({"ready": ready, "parts": report}, status=200 if ready else 503)
+        # Django would log an error each time that someone asks. Who asks has the answer.
+        response._has_been_logged = True  # type: ignore[attr-defined]
+        return response

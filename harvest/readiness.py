@@ -20,12 +20,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models.functions import Now
 
 from harvest.models import Heartbeat
-from harvest.recording import TransientError
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -85,10 +84,10 @@ class Look:
         hanging = None if self._done.is_set() else now - self._started_at
         report: dict[str, Mapping[str, Any]] = {}
         for part in self.parts:
-            finding = self._found.get(part)
-            if hanging is not None:
+            if hanging is None:
+                finding = self._found[part]
+            else:
                 finding = Finding(FAILED, f"no answer for {hanging:.0f} s")
-            assert finding is not None
             well_at = self._well_at.get(part)
             report[part] = {
                 "state": finding.state,
@@ -144,7 +143,7 @@ def look_at_database() -> Findings:
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
-        except TransientError as error:
+        except (DatabaseError, InterfaceError) as error:
             unknown = Finding(UNKNOWN, "the database does not answer", None)
             others = dict.fromkeys(("migrations", *Heartbeat.Part.values), unknown)
             return {"database": Finding(FAILED, type(error).__name__, None), **others}
@@ -162,7 +161,7 @@ def _find_migrations() -> Finding:
 def _find_heartbeats() -> Findings:
     try:
         rows = list(Heartbeat.objects.annotate(now=Now()).values_list("part", "at", "now"))
-    except TransientError as error:
+    except (DatabaseError, InterfaceError) as error:  # no such table, as long as migrations are missing
         unknown = Finding(UNKNOWN, type(error).__name__, None)
         return dict.fromkeys(Heartbeat.Part.values, unknown)
     return {

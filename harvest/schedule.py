@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
@@ -85,7 +86,7 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc] # it has no types
     def _try(self, action: Callable[[heartbeats.Pulse], None], pulse: heartbeats.Pulse) -> None:
         try:
             action(pulse)
-        except TransientError as error:
+        except (DatabaseError, InterfaceError) as error:  # it is away, or has no such table yet
             logger.warning("could not store a heartbeat: %s", error)
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from kombu import Connection
+from kombu.pidbox import Mailbox
 
 from harvest.models import HarvestEvent, HarvestRun
 from local.servers import monitoring_broker
@@ -165,6 +168,13 @@ def test_worker_works_while_its_monitoring_broker_comes_goes_and_freezes(
     assert worker.terminate() == 0
 
 
+def ask(connection: Connection, name: str, **arguments: Any) -> Any:
+    """Send a command to the worker `one@test`, and return what it answers."""
+    mailbox: Any = Mailbox("celery", type="fanout", connection=connection)
+    (answer,) = mailbox.call(["one@test"], name, arguments, timeout=10)
+    return answer["one@test"]
+
+
 def test_worker_survives_what_strangers_send_to_its_mailbox(
     processes: Processes, wire: Wire, monitor: str
 ) -> None:
@@ -173,14 +183,15 @@ def test_worker_survives_what_strangers_send_to_its_mailbox(
 
     with remote(monitor) as app, app.connection() as connection:
         producer = app.amqp.Producer(connection)
-        exchange = app.control.mailbox.exchange
-        for command in (
+        exchange: Any = Mailbox("celery", type="fanout").exchange
+        commands: tuple[Any, ...] = (
             [],
             "x",
             {"method": ["x"]},
             {"method": "ping", "arguments": [1]},
             {"method": "x"},
-        ):
+        )
+        for command in commands:
             producer.publish(command, exchange=exchange, declare=[exchange], serializer="json")
         producer.publish("x" * 100_000, exchange=exchange, serializer="json")
         producer.publish(
@@ -191,16 +202,9 @@ def test_worker_survives_what_strangers_send_to_its_mailbox(
         )
         connection.default_channel.client.publish("/0.celery.pidbox", b"\xff no JSON")
         for name in ("revoke", "terminate", "add_consumer", "cancel_consumer", "report", "pool_restart"):
-            replies = app.control.broadcast(
-                name, arguments={"task_id": "x", "queue": "avram-tasks"}, reply=True, timeout=5, limit=1,
-                connection=connection,
-            )  # fmt: skip
-            assert "is not offered" in replies[0]["one@test"]["error"]
-        for arguments in ({"n": 10**9}, {"n": "1"}, {"n": -1}, {"n": True}):
-            replies = app.control.broadcast(
-                "pool_grow", arguments=arguments, reply=True, timeout=5, limit=1, connection=connection
-            )
-            assert "error" in replies[0]["one@test"]
+            assert "is not offered" in ask(connection, name, task_id="x", queue="avram-tasks")["error"]
+        for count in (10**9, "1", -1, True):
+            assert "error" in ask(connection, "pool_grow", n=count)
 
     wire.publish(airflow_event())
     wait_until(HarvestRun.objects.exists, "the run")

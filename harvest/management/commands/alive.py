@@ -6,6 +6,7 @@ import time
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from django.core.management import BaseCommand, CommandError
 
@@ -45,7 +46,7 @@ def _ages(part: Part, name: str | None) -> dict[str, float]:
     """Return how many seconds ago each process that is still there touched its file, by its name."""
     ages = {}
     for file in runtime_folder().glob(f"{part}-*"):
-        host = file.name.removeprefix(f"{part}-")
+        host = unquote(file.name.removeprefix(f"{part}-"))
         try:
             age = max(0.0, time.time() - file.stat().st_mtime)
             gone = not Path(f"/proc/{int(file.read_text())}").exists()
