@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from harvest.airflow_api.hosts import BadHosts, Host, parse_hosts
+
 ROOT = Path(__file__).resolve().parent.parent
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -81,6 +83,18 @@ def read_secret_url(name: str, default: str = "") -> str:
     return text
 
 
+def read_web_address(name: str) -> str:
+    """Return a variable that is the address of a page, for a link, or nothing where it is not set.
+
+    Raises:
+        ImproperlyConfigured: it is no such address.
+    """
+    address = os.environ.get(name, "")
+    if address and not address.startswith(("https://", "http://")):
+        raise ImproperlyConfigured(f"{name} begins with neither https:// nor http://")
+    return address
+
+
 def parse_database_url(url: str) -> dict[str, Any]:
     """Read the URL of a database as Django's settings.
 
@@ -137,3 +151,15 @@ def parse_parts(names: Sequence[str]) -> tuple[str, ...]:
     if unknown := set(parts) - set(READY_PARTS):
         raise ImproperlyConfigured(f"READYZ_PARTS: {min(unknown)!r} is none of {', '.join(READY_PARTS)}")
     return parts
+
+
+def parse_airflow_hosts(text: str, *, debug: bool) -> dict[str, Host]:
+    """Read AIRFLOW_HOSTS: which Airflows may be asked, and how.
+
+    Raises:
+        ImproperlyConfigured: it can't be used, with a sentence for each fault. None quotes a value.
+    """
+    try:
+        return parse_hosts(text, debug=debug)
+    except BadHosts as error:
+        raise ImproperlyConfigured("AIRFLOW_HOSTS: " + "\n".join(error.faults)) from None

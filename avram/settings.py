@@ -10,15 +10,18 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
+from avram import theme
 from avram.environment import (
     READY_PARTS,
     ROOT,
     heed_aws_region,
+    parse_airflow_hosts,
     parse_database_url,
     parse_duration,
     parse_parts,
     parse_stale_after,
     read_secret_url,
+    read_web_address,
     variable_folder,
 )
 
@@ -35,6 +38,9 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"] if 
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
+    "unfold",  # before the admin, whose templates it takes the place of
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -64,6 +70,7 @@ WSGI_APPLICATION = "avram.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "avram" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -137,6 +144,10 @@ SECURE_HSTS_SECONDS = 0 if DEBUG else 365 * 24 * 3600
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 X_FRAME_OPTIONS = "DENY"
 
+#: Where a browser finds Flower, for a link beside the pages; without it there is none.
+FLOWER_URL = read_web_address("FLOWER_URL")
+UNFOLD = theme.unfold(debug=DEBUG, flower_url=FLOWER_URL)
+
 # --- Rikolti --------------------------------------------------------------------------------------
 
 #: The queue that the SNS topic of Rikolti's events forwards to.
@@ -149,6 +160,8 @@ RIKOLTI_VERIFY_SIGNATURES = env.bool("RIKOLTI_VERIFY_SIGNATURES", default=not DE
 RIKOLTI_CONSUMER = env.bool("RIKOLTI_CONSUMER", default=True)
 #: How long a running run may be silent before it is stale: a default, and exceptions by DAG.
 STALE_AFTER, STALE_AFTER_BY_DAG = parse_stale_after(env.str("STALE_AFTER", default="6h"))
+#: Which Airflows may be asked about their runs, by the address that events give.
+AIRFLOW_HOSTS = parse_airflow_hosts(env.str("AIRFLOW_HOSTS", default=""), debug=DEBUG)
 
 # --- Health ---------------------------------------------------------------------------------------
 

@@ -10,19 +10,23 @@ strictjson      reading JSON that a stranger wrote
 sns             SQS message → SNS notification
 airflow         notification → event of a DAG run; all that is Airflow's and Rikolti's
 status          the status rule, and when a run is stale
+published       which version of a collection is in production, by its runs
 batching        raw messages → one batch a run
 
-Without Django too, with cryptography and requests:
+Without Django too, with cryptography, requests and boto3:
 
 signing         what SNS signs, and the check of it
 certificates    what SNS signs with: fetched from its hosts, and kept for a while
+airflow_api/    asking Airflow: which hosts, by which way in, what it answers
 
 With Django, boto3 and Celery:
 
 models/         the tables
 recording/      the only writer: events, a run's status, rejected messages, replay
-reconcile       which runs need a look, and what is done with each
-tasks           the Celery tasks record_event → recompute_run_status, and the sweep
+triggering      starting runs in Airflow, and what became of that
+reconcile       which runs need a look, and what is done with each: Airflow is asked
+backfill        which runs sent nothing: Airflow lists them
+tasks           the Celery tasks record_event → recompute_run_status, the sweep, the backfill
 results         where task results are kept
 heartbeats      who is alive: beat, workers, consumers
 schedule        beat's scheduler
@@ -42,6 +46,6 @@ For people:
 
 provision       topic and queues: what should be there, and making it so
 admin/          one file a family of pages
-management/     rikolti_status, publish_events, setup_queues, alive
+management/     rikolti_status, backfill_runs, publish_events, setup_queues, alive
 apps            the Django app, which registers the checks
 """

@@ -6,15 +6,19 @@ worker dies. What can heal is retried without limit; every other error is kept w
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from math import ceil
 from typing import Any
 
 from celery import Signature, Task, shared_task
 from django.utils import timezone
 
-from harvest import reconcile, recording
+from harvest import airflow_api, backfill, reconcile, recording
 from harvest.sns import SqsMessage
+
+logger = logging.getLogger(__name__)
 
 #: Seconds, with full jitter. SQS delays a message by 15 minutes at most.
 LONGEST_WAIT = 60
@@ -108,5 +112,33 @@ def reconcile_runs() -> str:
 
 @shared_task(name="harvest.reconcile_run", base=PatientTask, **RETRY)
 def reconcile_run(run_id: int) -> str:
-    """Look at one run: events again, links, staleness."""
+    """Look at one run: events again, links, staleness, and Airflow's word."""
     return f"run {run_id}: {reconcile.look_at(run_id)}"
+
+
+@shared_task(name="harvest.backfill_runs", base=PatientTask, **RETRY)
+def backfill_runs() -> str:
+    """Find the runs of late that sent nothing: a task for each host, DAG and slice of time."""
+    now = timezone.now()
+    windows = list(backfill.windows(now - backfill.REACH, now))
+    for window in windows:
+        backfill_window.delay(
+            window.host, window.dag_id, window.since.isoformat(), window.until.isoformat()
+        )
+    return f"{len(windows)} windows to list"
+
+
+@shared_task(name="harvest.backfill_window", base=PatientTask, **RETRY)
+def backfill_window(host: str, dag_id: str, since: str, until: str) -> str:
+    """Make the runs of one window that sent nothing. What can't be listed waits for the next time."""
+    client = airflow_api.client_of(host)
+    if client is None:
+        return f"{host} is not configured"
+    window = backfill.Window(host, dag_id, datetime.fromisoformat(since), datetime.fromisoformat(until))
+    try:
+        chunks = list(backfill.fill(client, window))
+    except airflow_api.AirflowError as error:
+        logger.warning("could not list the runs of %s on %s: %s", dag_id, host, error)
+        return f"{dag_id} on {host} could not be listed: {error}"
+    runs, made = sum(chunk.runs for chunk in chunks), sum(chunk.made for chunk in chunks)
+    return f"{dag_id} on {host}: {runs} runs, {made} of them new"

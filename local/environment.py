@@ -80,6 +80,7 @@ class Local:
             "FLOWER_PASSWORD": PASSWORD,
             "PORT": str(self.web),
             "FLOWER_PORT": str(self.flower),
+            "FLOWER_URL": f"http://{HOST}:{self.flower}/",
         }
 
     def write_file(self) -> None:

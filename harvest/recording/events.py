@@ -137,8 +137,9 @@ def _store(parsed: Sequence[tuple[SqsMessage, Event]], now: datetime) -> tuple[i
             # So that a sweep finds the run, should the task that recomputes it get lost.
             run.recompute_due_at = now
             run.save(update_fields=["recompute_due_at"])
-        if not stored["new"] and not run.events.exists():
-            # Copies of another run's events, under another name: no reason to make a run.
+        if not stored["new"] and run.first_event_at is not None and not run.events.exists():
+            # Copies of another run's events, under another name: no reason to make a run. (One that
+            # Airflow told of has no first event.)
             run.delete()
             return None, 0
     return run.pk, stored["new"]
@@ -154,6 +155,7 @@ def _row(run: HarvestRun, message: SqsMessage, event: Event, now: datetime) -> H
         try_number=event.try_number,
         map_index=event.map_index,
         rikolti_message=event.rikolti_message,
+        version=event.version,
         error=event.error,
         dag_level=event.dag_level,
         outcome=event.outcome.value,

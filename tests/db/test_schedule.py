@@ -21,6 +21,7 @@ def test_schedule_is_there_after_migration() -> None:
     names = PeriodicTask.objects.values_list("name", "task", "enabled")
 
     assert sorted(names) == [
+        ("backfill_runs", "harvest.backfill_runs", True),
         ("celery.backend_cleanup", "celery.backend_cleanup", True),
         ("reconcile_runs", "harvest.reconcile_runs", True),
     ]
@@ -36,7 +37,7 @@ def test_start_of_beat_leaves_what_an_operator_edited() -> None:
 
     schedule = Scheduler(app=app, lazy=False).schedule
 
-    assert list(schedule) == ["celery.backend_cleanup"]
+    assert sorted(schedule) == ["backfill_runs", "celery.backend_cleanup"]
     cleanup.refresh_from_db()
     assert cleanup.crontab.minute == "30"
 

@@ -13,7 +13,7 @@ import pytest
 import harvest
 from avram.environment import ROOT
 
-PURE = ("limits", "errors", "strictjson", "sns", "airflow", "status", "batching")
+PURE = ("limits", "errors", "strictjson", "sns", "airflow", "status", "published", "batching")
 
 #: As pure in what they know, with a library or two.
 WITHOUT_DJANGO = ("signing", "certificates")
@@ -22,6 +22,13 @@ WITHOUT_DJANGO = ("signing", "certificates")
 ORDER = (
     *PURE,
     *WITHOUT_DJANGO,
+    "airflow_api.errors",
+    "airflow_api.answers",
+    "airflow_api.hosts",
+    "airflow_api.http",
+    "airflow_api.mwaa",
+    "airflow_api.client",
+    "airflow_api",
     "models.registry",
     "models.runs",
     "models.events",
@@ -31,14 +38,19 @@ ORDER = (
     "models.notices",
     "models",
     "recording.origin",
+    "recording.versions",
     "recording.changes",
     "recording.runs",
+    "recording.answers",
     "recording.identity",
     "recording.rejected",
     "recording.events",
+    "recording.listed",
     "recording.replaying",
     "recording",
+    "triggering",
     "reconcile",
+    "backfill",
     "tasks",
     "results",
     "heartbeats",
@@ -118,6 +130,10 @@ def test_pure_module_loads_the_standard_library_alone(module: str) -> None:
 @pytest.mark.parametrize("module", WITHOUT_DJANGO)
 def test_signatures_need_no_framework(module: str) -> None:
     assert modules_loaded_by(module).isdisjoint({"django", "celery", "kombu", "boto3", "botocore"})
+
+
+def test_asking_airflow_needs_no_framework() -> None:
+    assert modules_loaded_by("airflow_api").isdisjoint({"django", "celery", "kombu"})
 
 
 def test_signing_never_reaches_for_the_network() -> None:
