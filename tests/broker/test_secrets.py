@@ -17,6 +17,7 @@ from django_celery_results.models import TaskResult
 from celery_app import app
 from harvest.models import HarvestRun, RejectedMessage
 from harvest.provision import TASKS
+from harvest.tasks import record_event
 from local.servers import monitoring_broker
 from tests.broker.flower import Flower
 from tests.broker.processes import Processes, database_url, wait_until
@@ -111,7 +112,8 @@ def test_nothing_secret_is_said(processes: Processes, wire: Wire, variables: dic
         # What nobody should put there: no JSON, an unknown task, tasks with the wrong arguments.
         wire.sqs.send_message(QueueUrl=wire.url(TASKS), MessageBody=f"{MARKER} {{")
         app.send_task("harvest.unknown", args=[MARKER], argsrepr="(…)")
-        app.send_task("harvest.record_event", args=[[{"Body": MARKER}]], argsrepr="(…)")
+        record_event.delay([{"Body": MARKER}])
+        record_event.delay(messages=[{"Body": MARKER}])
         worker.wait_for("harvest.unknown")
         wait_until(TaskResult.objects.filter(status="FAILURE").exists, "a failed task")
         wait_until(lambda: any("task-failed" in event for event in heard), "the failure in Flower")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from harvest import remotecommands
 from harvest.flower import logins
@@ -15,7 +15,7 @@ from harvest.remotecontrol import Command
 
 
 @pytest.fixture
-def production(settings: SettingsWrapper) -> None:
+def production(settings: Settings) -> None:
     settings.DEBUG = False
     settings.MONITOR_BROKER_URL = "redis://127.0.0.1/0"
 
@@ -52,7 +52,7 @@ def test_flower_without_a_sound_login_does_not_start(production: None, environ: 
     assert "s3cr3t" not in str(error.value)
 
 
-def test_flower_without_a_broker_does_not_start(settings: SettingsWrapper) -> None:
+def test_flower_without_a_broker_does_not_start(settings: Settings) -> None:
     settings.MONITOR_BROKER_URL = ""
 
     with pytest.raises(ImproperlyConfigured, match="MONITOR_BROKER_URL is not set"):
