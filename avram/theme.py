@@ -64,6 +64,12 @@ def unfold(*, debug: bool, flower_url: str) -> dict[str, Any]:
 
 def _navigation(flower_url: str) -> list[dict[str, Any]]:
     machinery = [
+        {
+            "title": _("Queues"),
+            "icon": "stacks",
+            "link": reverse_lazy("admin:harvest_queues"),
+            "permission": _may_open("harvest", "queuereading"),
+        },
         _list(_("Task results"), "task_alt", "django_celery_results", "taskresult"),
         _list(_("Periodic tasks"), "event_repeat", "django_celery_beat", "periodictask"),
         _list(_("Intervals"), "timer", "django_celery_beat", "intervalschedule"),

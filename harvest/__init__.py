@@ -12,6 +12,7 @@ airflow         notification → event of a DAG run; all that is Airflow's and R
 status          the status rule, and when a run is stale
 published       which version of a collection is in production, by its runs
 batching        raw messages → one batch a run
+taskids         ids of tasks that tell their run
 
 Without Django too, with cryptography, requests and boto3:
 
@@ -26,13 +27,16 @@ recording/      the only writer: events, a run's status, rejected messages, repl
 triggering      starting runs in Airflow, and what became of that
 reconcile       which runs need a look, and what is done with each: Airflow is asked
 backfill        which runs sent nothing: Airflow lists them
-tasks           the Celery tasks record_event → recompute_run_status, the sweep, the backfill
+deleter         deletes messages in batches, in the background
+rawqueue        the raw queue: receive, delete, hide
+queues          all queues as SQS knows them, with their dead-letter queues
+readings        how full they are, read and kept
+redrive         dead letters, taken up again
+tasks           the Celery tasks record_event → recompute_run_status, the sweep, and what beat sends
 results         where task results are kept
 heartbeats      who is alive: beat, workers, consumers
 schedule        beat's scheduler
 checks          what is wrong with the settings
-deleter         deletes messages in batches, in the background
-rawqueue        the raw queue: receive, delete, hide
 consumer        the worker's custom consumer: raw queue → one chain of tasks a run
 transport       Celery's SQS broker, made to outlive the network
 monitoring      what workers tell Flower
@@ -46,6 +50,6 @@ For people:
 
 provision       topic and queues: what should be there, and making it so
 admin/          one file a family of pages
-management/     rikolti_status, backfill_runs, publish_events, setup_queues, alive
+management/     rikolti_status, backfill_runs, publish_events, setup_queues, redrive_dead_letters, alive
 apps            the Django app, which registers the checks
 """

@@ -6,12 +6,23 @@ All of them are in the theme that avram/theme.py sets up, those too that other p
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from harvest.admin import collections, events, people, rejected, results, runs, schedules, triggers
+from harvest.admin import (
+    collections,
+    events,
+    people,
+    queues,
+    rejected,
+    results,
+    runs,
+    schedules,
+    triggers,
+)
 
 __all__ = [
     "collections",
     "events",
     "people",
+    "queues",
     "rejected",
     "results",
     "runs",

@@ -134,6 +134,16 @@ def failure_word(word: str) -> SafeString:
     return _look("failed", word)
 
 
+def success_word(word: str) -> SafeString:
+    """Return a word for what went well, with the shape and colour of a run that did."""
+    return _look("succeeded", word)
+
+
+def warning_word(word: str) -> SafeString:
+    """Return a word for what a person should look at, with the shape and colour of a stale run."""
+    return _look("stale", word)
+
+
 def _look(look: str, word: str) -> SafeString:
     """Return a word with a shape and a class of harvest/static/harvest/admin.css, which colours it."""
     return format_html(

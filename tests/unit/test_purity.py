@@ -13,7 +13,17 @@ import pytest
 import harvest
 from avram.environment import ROOT
 
-PURE = ("limits", "errors", "strictjson", "sns", "airflow", "status", "published", "batching")
+PURE = (
+    "limits",
+    "errors",
+    "strictjson",
+    "sns",
+    "airflow",
+    "status",
+    "published",
+    "batching",
+    "taskids",
+)
 
 #: As pure in what they know, with a library or two.
 WITHOUT_DJANGO = ("signing", "certificates")
@@ -51,13 +61,16 @@ ORDER = (
     "triggering",
     "reconcile",
     "backfill",
+    "deleter",
+    "rawqueue",
+    "queues",
+    "readings",
+    "redrive",
     "tasks",
     "results",
     "heartbeats",
     "schedule",
     "checks",
-    "deleter",
-    "rawqueue",
     "consumer",
     "transport",
     "monitoring",
