@@ -1,6 +1,7 @@
 """The Celery app: `celery -A celery_app worker` and `celery -A celery_app beat`.
 
-`celery -A celery_app:monitor flower` reads what the workers tell the monitoring broker.
+`celery -A celery_app:monitor flower` reads what the workers tell the monitoring broker, and
+`celery -A celery_app:monitor inspect active` asks them there.
 """
 
 import os
@@ -16,12 +17,19 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
 app = Celery("avram", events="harvest.monitoring:MonitorEvents")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-# By name: it is imported when a worker starts, and Django is ready.
-app.steps["consumer"].add("harvest.consumer:RikoltiConsumer")
+# By name: they are imported when a worker starts, and Django is ready.
+app.steps["consumer"].update(
+    [
+        "harvest.heartbeats:Heartbeats",
+        "harvest.consumer:RikoltiConsumer",
+        "harvest.remotecontrol:RemoteControl",
+    ]
+)
 
 #: Not the broker of the tasks: the one that MONITOR_BROKER_URL names (see harvest.monitoring).
 monitor = Celery("avram-monitor", set_as_current=False)
 monitor.config_from_object("django.conf:settings", namespace="MONITOR")
+monitor.autodiscover_tasks()  # Flower limits the rate of tasks that it knows
 
 
 @setup_logging.connect

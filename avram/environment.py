@@ -194,6 +194,26 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[unit]: int(number)})
 
 
+#: What /readyz can ask for.
+READY_PARTS = (
+    "database",
+    "migrations",
+    "events_queue",
+    "tasks_queue",
+    "beat",
+    "worker",
+    "consumer",
+)
+
+
+def parse_parts(text: str) -> list[str]:
+    """Read what /readyz asks for, with commas between. Raises ValueError: one of them is none."""
+    parts = parse_list(text)
+    if unknown := set(parts) - set(READY_PARTS):
+        raise ValueError(f"has {min(unknown)!r}, which is none of {', '.join(READY_PARTS)}")
+    return parts
+
+
 def parse_stale_after(text: str) -> tuple[timedelta, Mapping[str, timedelta]]:
     """Read STALE_AFTER: a default, then exceptions for single DAGs: ``6h,validate_by_mapper_type=1h``.
 

@@ -151,6 +151,16 @@ STALE_AFTER, STALE_AFTER_BY_DAG = variables.STALE_AFTER.read()
 #: Which Airflows may be asked about their runs, by the address that events give.
 AIRFLOW_HOSTS = parse_airflow_hosts(variables.AIRFLOW_HOSTS.read(), debug=DEBUG)
 
+# --- Health ---------------------------------------------------------------------------------------
+
+#: Where processes leave their signs of life for `manage.py alive`: one folder a machine or container.
+RUNTIME_DIR = str(variables.RUNTIME_DIR.find() or variables.VAR_DIR.read() / "run")
+#: After how much silence /readyz misses beat, the workers or the consumers. An idle consumer asks its
+#: queue every 20 seconds.
+HEARTBEAT_STALE_AFTER = variables.HEARTBEAT_STALE_AFTER.read()
+#: The parts that /readyz asks for.
+READYZ_PARTS = variables.READYZ_PARTS.read()
+
 # --- Celery ---------------------------------------------------------------------------------------
 
 #: The queue of Celery's own messages: by default the one beside the events' queue.
@@ -159,6 +169,8 @@ AVRAM_TASKS_QUEUE_URL = variables.AVRAM_TASKS_QUEUE_URL.find() or (
 )
 #: A second broker that carries what workers tell Flower, since SQS has no way to send to all.
 MONITOR_BROKER_URL = variables.MONITOR_BROKER_URL.find() or ""
+#: Whether workers take commands from there, or only tell.
+REMOTE_CONTROL = variables.REMOTE_CONTROL.read()
 
 CELERY_BROKER_URL = "sqs://"
 CELERY_BROKER_TRANSPORT = "harvest.transport:Transport"

@@ -36,11 +36,17 @@ readings        how full they are, read and kept
 redrive         dead letters, taken up again
 tasks           the Celery tasks record_event → recompute_run_status, the sweep, and what beat sends
 results         where task results are kept
+heartbeats      who is alive: beat, workers, consumers
 schedule        beat's scheduler
 checks          what is wrong with the settings
 consumer        the worker's custom consumer: raw queue → one chain of tasks a run
 transport       Celery's SQS broker, made to outlive the network
 monitoring      what workers tell Flower
+remotecommands  what Flower and operators may ask of a worker
+remotecontrol   how it is asked: over the monitoring broker, in a thread
+readiness       whether all that is needed is there
+probes          /healthz and /readyz
+flower          who may open Flower
 
 For people:
 
@@ -48,6 +54,6 @@ provision       topic and queues: what should be there, and making it so
 permissions     what each process may do with the queues
 doctor/         how the live world is, and what to do about it
 admin/          one file a family of pages
-management/     rikolti_status, backfill_runs, publish_events, setup_queues, redrive_dead_letters, doctor
+management/     rikolti_status, backfill_runs, publish_events, setup_queues, redrive_dead_letters, doctor, alive
 apps            the Django app, which registers the checks
 """

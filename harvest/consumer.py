@@ -29,9 +29,10 @@ from harvest import recording, taskids
 from harvest.batching import Batch, group_by_run
 from harvest.checks import check_settings
 from harvest.deleter import MOST_AT_ONCE, Deleter
+from harvest.heartbeats import Part, Pulse
 from harvest.rawqueue import LONG_POLL, RawQueue
 from harvest.sns import SqsMessage
-from harvest.tasks import COMPRESSION, recompute_run_status, record_event
+from harvest.tasks import recompute_run_status, record_event
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ HEALING = (BotoCoreError, ClientError, OperationalError, OSError, *recording.Tra
 class RikoltiConsumer(bootsteps.StartStopStep):
     """Takes raw messages while the worker consumes tasks; RIKOLTI_CONSUMER=0 leaves it out."""
 
-    requires = ("celery.worker.consumer.tasks:Tasks",)
+    requires = ("celery.worker.consumer.tasks:Tasks", "harvest.heartbeats:Heartbeats")
     name = "RikoltiConsumer"
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
@@ -79,11 +80,14 @@ class RikoltiConsumer(bootsteps.StartStopStep):
             if problem.is_serious():
                 raise ImproperlyConfigured(f"{problem.msg} {problem.hint or ''}".strip())
             logger.warning("%s %s", problem.msg, problem.hint)
+        pulse = Pulse(Part.CONSUMER, parent.hostname)
         self.receiver = Receiver(
             RawQueue(settings.RIKOLTI_EVENTS_QUEUE_URL),
             is_busy=lambda: len(state.reserved_requests) > parent.pool.num_processes,
+            on_progress=pulse.beat,
         )
         self.receiver.start()
+        parent.pulses.append(pulse)
 
     def stop(self, parent: Any) -> None:
         if self.receiver is not None:
@@ -96,13 +100,20 @@ class RikoltiConsumer(bootsteps.StartStopStep):
 class Receiver(threading.Thread):
     """Receives, collects, publishes and deletes, until it is stopped. Raises nothing.
 
-    ``is_busy`` says whether tasks wait: then more chains would only wait as well.
+    ``is_busy`` says whether tasks wait: then more chains would only wait as well. ``on_progress`` hears
+    of each receive that the queue answered, and of each batch that is safe.
     """
 
-    def __init__(self, queue: RawQueue, is_busy: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        queue: RawQueue,
+        is_busy: Callable[[], bool] = lambda: False,
+        on_progress: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(name="rikolti-receiver", daemon=True)
         self.queue = queue
         self._is_busy = is_busy
+        self._on_progress = on_progress
         self._deleter = Deleter(queue.client, queue.url)
         self._stopping = threading.Event()
         self._busy = threading.Event()
@@ -147,6 +158,7 @@ class Receiver(threading.Thread):
         chain each, as many as no worker can keep up with, however empty the queue is.
         """
         received = self.queue.receive(LONG_POLL)
+        self._on_progress()
         self._busy.set()
         started, size, messages = time.monotonic(), _size(received), [*received]
         while (
@@ -195,6 +207,7 @@ class Receiver(threading.Thread):
 
     def _forget(self, batch: Batch) -> None:
         """Its messages are safe: let the queue forget them."""
+        self._on_progress()
         self._deleter.delete(message.receipt_handle for message in batch.messages)
 
     def _hide(self, messages: list[SqsMessage], seconds: int) -> None:
@@ -210,7 +223,7 @@ def _publish(batch: Batch) -> bool:
     try:
         tasks = chain(
             record_event.s([message.to_task() for message in batch.messages]).set(
-                argsrepr=f"({batch})", compression=COMPRESSION, **_task_id(batch)
+                argsrepr=f"({batch})", **_task_id(batch)
             ),
             recompute_run_status.s().set(**_task_id(batch)),
         )

@@ -26,10 +26,22 @@ MOST_WAITING = 1_000
 RETRY_SECONDS = 5.0
 LAST_WORDS_SECONDS = 1.0
 
+#: A broker that is silent, and one that is gone without a word, are as good as away.
+PATIENCE = {"socket_connect_timeout": 2, "socket_timeout": 5, "socket_keepalive": True}
+
+#: Characters of a task's arguments that a monitor sees.
+MOST_OF_ARGUMENTS = 200
+
 
 def connect() -> Connection:
     """Return a connection to the monitoring broker, which is made on first use."""
-    return Connection(settings.MONITOR_BROKER_URL, connect_timeout=2)
+    return Connection(settings.MONITOR_BROKER_URL, connect_timeout=2, transport_options=PATIENCE)
+
+
+def shorten(arguments: Any) -> str:
+    """Return the beginning of what describes a task's arguments."""
+    text = str(arguments)
+    return text if len(text) <= MOST_OF_ARGUMENTS else f"{text[:MOST_OF_ARGUMENTS]}…"
 
 
 class MonitorEvents(Events):
@@ -48,6 +60,12 @@ class MonitorDispatcher(EventDispatcher):
         if settings.MONITOR_BROKER_URL:
             exchange = self.exchange  # type: ignore[has-type] # the stubs leave it out
             self.exchange = get_exchange(connect(), name=exchange.name)
+
+    def send(self, type: str, *args: Any, **fields: Any) -> Any:
+        for name in ("args", "kwargs"):
+            if name in fields:
+                fields[name] = shorten(fields[name])
+        return super().send(type, *args, **fields)
 
     def enable(self) -> None:
         if not settings.MONITOR_BROKER_URL:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+import socket
+import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
+from harvest import heartbeats
 from harvest.recording import TransientError
 
 logger = logging.getLogger(__name__)
@@ -28,10 +33,12 @@ class Entry(ModelEntry):  # type: ignore[misc] # it has no types
 
 
 class Scheduler(DatabaseScheduler):  # type: ignore[misc] # it has no types
-    """django-celery-beat's, without the entries that it writes anew at every start."""
+    """django-celery-beat's, without the entries that it writes anew at every start, and with a pulse."""
 
     Entry = Entry
     _last_tick = LONG_AGO
+    _pulse: heartbeats.Pulse | None = None
+    _stored_at = float("-inf")
 
     def install_default_entries(self, data: Any) -> None:
         """Do nothing: a migration makes the entries, once."""
@@ -58,4 +65,31 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc] # it has no types
         if now < self._last_tick:
             self._last_full_sync = LONG_AGO
         self._last_tick = now
-        return super().tick(*args, **kwargs)
+        seconds = super().tick(*args, **kwargs)
+        self._say_that_it_is_alive()
+        return seconds
+
+    def close(self) -> None:
+        super().close()
+        if self._pulse is not None:
+            self._pulse.end()
+            self._try(lambda pulse: heartbeats.forget([pulse]), self._pulse)
+
+    def _say_that_it_is_alive(self) -> None:
+        if self._pulse is None:
+            self._pulse = heartbeats.Pulse(heartbeats.Part.BEAT, socket.gethostname())
+        self._pulse.beat()
+        if time.monotonic() - self._stored_at > heartbeats.seconds_between():
+            self._stored_at = time.monotonic()
+            self._try(_store, self._pulse)
+
+    def _try(self, action: Callable[[heartbeats.Pulse], None], pulse: heartbeats.Pulse) -> None:
+        try:
+            action(pulse)
+        except (DatabaseError, InterfaceError) as error:  # it is away, or has no such table yet
+            logger.warning("could not store a heartbeat: %s", error)
+
+
+def _store(pulse: heartbeats.Pulse) -> None:
+    heartbeats.store([pulse])
+    heartbeats.forget_lost()

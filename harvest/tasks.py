@@ -55,10 +55,17 @@ class RunTask(PatientTask):
 
 
 class MessagesTask(PatientTask):
-    """A task whose arguments are large: a retry of it, too, is compressed and shows no body.
+    """A task whose arguments are large: it is compressed, and what describes it shows no body.
 
-    It takes what is left to do alone, where some of the messages are stored.
+    That holds for whoever calls it, and for a retry. A retry takes what is left to do alone, where some
+    of the messages are stored.
     """
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, *more: Any, **options: Any) -> Any:
+        options.setdefault("compression", COMPRESSION)
+        options["argsrepr"] = options.get("argsrepr") or "(messages)"
+        options["kwargsrepr"] = options.get("kwargsrepr") or "{}"
+        return super().apply_async(args, kwargs, *more, **options)
 
     def retry(
         self, args: Any = None, kwargs: Any = None, exc: Any = None, *more: Any, **options: Any
@@ -70,8 +77,8 @@ class MessagesTask(PatientTask):
     def signature_from_request(self, request: Any = None, *args: Any, **kwargs: Any) -> Signature[Any]:
         request = request or self.request
         signature = super().signature_from_request(request, *args, **kwargs)
-        argsrepr = getattr(request, "argsrepr", None)  # none where no message brought the task
-        signature.options.update(argsrepr=argsrepr, compression=COMPRESSION)
+        # None where no message brought the task.
+        signature.options["argsrepr"] = getattr(request, "argsrepr", None)
         return signature
 
 

@@ -14,6 +14,9 @@ HOST = "127.0.0.1"
 REGION = "us-west-2"
 ACCOUNT = "000000000000"
 
+#: The login of the admin and of Flower. They listen on 127.0.0.1 alone, in DEBUG.
+USER = PASSWORD = "admin"  # noqa: S105
+
 #: Short, so that a demo's lost run is seen to go stale.
 DEMO_STALE_AFTER = "2m"
 
@@ -73,6 +76,8 @@ class Local:
             "RIKOLTI_EVENTS_TOPIC_ARNS": f"arn:aws:sns:{REGION}:{ACCOUNT}:rikolti-events",
             "AVRAM_TASKS_QUEUE_URL": f"{endpoint}/{ACCOUNT}/avram-tasks",
             "MONITOR_BROKER_URL": f"redis://{HOST}:{self.monitor}/0",
+            "FLOWER_USER": USER,
+            "FLOWER_PASSWORD": PASSWORD,
             "PORT": str(self.web),
             "FLOWER_PORT": str(self.flower),
             "FLOWER_URL": f"http://{HOST}:{self.flower}/",

@@ -8,9 +8,9 @@ import django
 from django.core.management import call_command
 from django.db import connection
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
+from local.environment import PASSWORD, USER
 
-USER = PASSWORD = "admin"  # noqa: S105 - of a server that listens on 127.0.0.1 alone, in DEBUG
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
 
 
 def main() -> None:

@@ -16,15 +16,14 @@ from honcho.manager import Manager
 
 from avram import variables
 from avram.environment import ROOT
-from local.environment import HOST, Local
-from local.prepare import PASSWORD, USER
+from local.environment import HOST, PASSWORD, USER, Local
 from local.servers import local_aws, monitoring_broker
 
 BANNER = """
   Avram's harvest pipeline is starting. Open
 
     Registry admin   http://{host}:{web}/admin/            user {user}, password {password}
-    Flower           http://{host}:{flower}/                  workers and tasks, live
+    Flower           http://{host}:{flower}/                  the same login: workers and tasks, live
 
   and look at
     Harvest runs       {runs}

@@ -66,5 +66,6 @@ os.environ |= {
     "RIKOLTI_EVENTS_QUEUE_URL": f"http://127.0.0.1:{LOCAL_AWS_PORT}/000000000000/rikolti-events",
     "RIKOLTI_EVENTS_TOPIC_ARNS": "arn:aws:sns:us-west-2:000000000000:rikolti-events",
     "MONITOR_BROKER_URL": "",
+    "RUNTIME_DIR": str(TEMPORARY / "run"),
     "STALE_AFTER": "6h,validate_by_mapper_type=1h",
 }

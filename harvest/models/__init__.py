@@ -5,6 +5,7 @@ messages are written by :mod:`harvest.recording` alone.
 """
 
 from harvest.models.events import HarvestEvent
+from harvest.models.heartbeats import Heartbeat
 from harvest.models.notices import Notice, Subscription
 from harvest.models.queues import QueueReading, Redrive
 from harvest.models.registry import Collection, HarvestTrigger
@@ -16,6 +17,7 @@ __all__ = [
     "HarvestEvent",
     "HarvestRun",
     "HarvestTrigger",
+    "Heartbeat",
     "Notice",
     "QueueReading",
     "Redrive",

@@ -114,10 +114,12 @@ class Processes:
         self._all.append(process)
         return process
 
-    def worker(self, name: str = "one", *, ready: bool = True, **variables: str) -> Process:
+    def worker(
+        self, name: str = "one", *, host: str = "test", ready: bool = True, **variables: str
+    ) -> Process:
         """Start a worker; wait until it takes tasks."""
         process = self.start(
-            "celery", "-A", "celery_app", "worker", "--concurrency=2", f"--hostname={name}@test",
+            "celery", "-A", "celery_app", "worker", "--concurrency=2", f"--hostname={name}@{host}",
             **variables,
         )  # fmt: skip
         if ready:

@@ -8,11 +8,12 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from avram.environment import ROOT
 from tests.broker.processes import wait_until
@@ -68,9 +69,12 @@ class Run:
             text=True,
         ).stdout
 
-    def page(self, port: str, path: str) -> str:
+    def page(self, port: str, path: str, login: str = "") -> str:
+        request = Request(f"http://127.0.0.1:{self.ports[port]}{path}")
+        if login:
+            request.add_header("Authorization", f"Basic {b64encode(login.encode()).decode()}")
         try:
-            with urlopen(f"http://127.0.0.1:{self.ports[port]}{path}", timeout=5) as response:
+            with urlopen(request, timeout=5) as response:
                 return str(response.read().decode())
         except (URLError, ConnectionError, TimeoutError):
             return ""
@@ -113,7 +117,8 @@ def test_make_run_shows_runs_and_ends_without_a_trace(tmp_path: Path) -> None:
     with run.started() as process:
         wait_until(lambda: "username" in run.page("PORT", "/admin/login/"), "the admin's login")
         wait_until(lambda: run.statuses(), "the demo's first run")
-        wait_until(lambda: "Flower" in run.page("FLOWER_PORT", "/"), "Flower")
+        wait_until(lambda: "Flower" in run.page("FLOWER_PORT", "/", "admin:admin"), "Flower")
+        assert "Flower" not in run.page("FLOWER_PORT", "/")  # without the login
         assert "All is there already" in run.manage("setup_queues")
         assert "unapplied" not in run.manage("migrate", "--check")
         process.send_signal(signal.SIGINT)

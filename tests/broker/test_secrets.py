@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 import pytest
 import redis
@@ -18,7 +17,9 @@ from django_celery_results.models import TaskResult
 from celery_app import app
 from harvest.models import HarvestRun, RejectedMessage
 from harvest.provision import TASKS
+from harvest.tasks import record_event
 from local.servers import monitoring_broker
+from tests.broker.flower import Flower
 from tests.broker.processes import Processes, database_url, wait_until
 from tests.broker.wire import Wire
 from tests.environment import TEMPORARY, free_port
@@ -62,7 +63,7 @@ def variables() -> Iterator[dict[str, str]]:
             "MONITOR_BROKER_URL": f"redis://avram:{SECRET}@127.0.0.1:{port}/0",
             "DATABASE_URL": with_password(database_url()),
             "RIKOLTI_VERIFY_SIGNATURES": "0",  # what is sent here, nobody has signed
-            "FLOWER_UNAUTHENTICATED_API": "1",
+            "FLOWER_PASSWORD": SECRET,
         }
 
 
@@ -99,13 +100,7 @@ def overheard(url: str) -> Iterator[list[str]]:
 
 
 def test_nothing_secret_is_said(processes: Processes, wire: Wire, variables: dict[str, str]) -> None:
-    flower_port = free_port()
-    flower = processes.start(
-        "celery", "-A", "celery_app:monitor", "flower",
-        "--address=127.0.0.1", f"--port={flower_port}",
-        **variables,
-    )  # fmt: skip
-    flower.wait_for("Visit me at")
+    flower = Flower(processes, **variables)
     content = {"token": MARKER, "error": True, "exception": MARKER}
 
     with overheard(variables["MONITOR_BROKER_URL"]) as heard:
@@ -117,19 +112,22 @@ def test_nothing_secret_is_said(processes: Processes, wire: Wire, variables: dic
         # What nobody should put there: no JSON, an unknown task, tasks with the wrong arguments.
         wire.sqs.send_message(QueueUrl=wire.url(TASKS), MessageBody=f"{MARKER} {{")
         app.send_task("harvest.unknown", args=[MARKER], argsrepr="(…)")
-        app.send_task("harvest.record_event", args=[[{"Body": MARKER}]], argsrepr="(…)")
+        record_event.delay([{"Body": MARKER}])
+        record_event.delay(messages=[{"Body": MARKER}])
         worker.wait_for("harvest.unknown")
         wait_until(TaskResult.objects.filter(status="FAILURE").exists, "a failed task")
         wait_until(lambda: any("task-failed" in event for event in heard), "the failure in Flower")
-        pages = [
-            urlopen(f"http://127.0.0.1:{flower_port}/{page}", timeout=10).read().decode()
-            for page in ("", "broker", "tasks", "api/tasks", "api/workers")
-        ]
+        pages = ["", "broker", "tasks", "api/tasks", "api/workers?refresh=1", "metrics"]
+        pages += [f"task/{task}" for task in flower.api("tasks")]
+        wait_until(
+            lambda: "CELERY_" in flower.page("worker/one@test"), "the worker's settings in Flower"
+        )
+        shown = [flower.page(page) for page in [*pages, "worker/one@test"]]
 
     said = {
         "the worker's log": worker.log,
-        "Flower's log": flower.log,
-        "Flower": "\n".join(pages),
+        "Flower's log": flower.process.log,
+        "Flower": "\n".join(shown),
         "the monitoring broker": "\n".join(heard),
         "task results": serializers.serialize("json", TaskResult.objects.all()),
     }

@@ -115,7 +115,8 @@ def test_consumer_starts_with_a_warning_where_all_is_believed(
     started: list[Receiver] = []
     monkeypatch.setattr(Receiver, "start", lambda receiver: started.append(receiver))
 
-    RikoltiConsumer(SimpleNamespace()).start(None)
+    worker = SimpleNamespace(hostname="one@test", pulses=[])
+    RikoltiConsumer(worker).start(worker)
 
     assert "RIKOLTI_VERIFY_SIGNATURES is off" in caplog.text
     assert len(started) == 1

@@ -48,6 +48,9 @@ MISTAKES = {
     "WORKER_CONCURRENCY": ("0", "not a whole number"),
     "RIKOLTI_CONSUMER": ("y e s", "neither on nor off"),
     "QUEUE_WARN_DEPTH": ("10k", "not a whole number"),
+    "REMOTE_CONTROL": ("sometimes", "neither on nor off"),
+    "HEARTBEAT_STALE_AFTER": ("soon", "is no duration"),
+    "READYZ_PARTS": ("database,disk", "'disk', which is none of"),
     "FLOWER_ADDRESS": ("flower", "not an IP address"),
     "FLOWER_PORT": ("http", "not a port"),
     "LOCAL_AWS_PORT": ("0", "not a port"),
@@ -56,7 +59,7 @@ MISTAKES = {
 }
 ANY_TEXT = {
     "SECRET_KEY", "SECRET_KEY_FALLBACKS", "AWS_REGION", "AWS_DEFAULT_REGION",
-    "VAR_DIR", "CHROMIUM", "CI",
+    "VAR_DIR", "CHROMIUM", "CI", "RUNTIME_DIR", "FLOWER_USER", "FLOWER_PASSWORD", "FLOWER_BASIC_AUTH",
 }  # fmt: skip
 
 

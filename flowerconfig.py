@@ -1,0 +1,20 @@
+"""What Flower reads when it starts in this folder: `celery -A celery_app:monitor flower`.
+
+Its names are Flower's options. They go before the environment's, and behind the command line's.
+"""
+
+import os
+import sys
+
+from django.core.exceptions import ImproperlyConfigured
+
+from avram import variables
+from harvest.flower import logins
+
+try:
+    basic_auth = logins(os.environ)
+except ImproperlyConfigured as error:
+    sys.exit(str(error))
+
+# By itself Flower would listen on every address.
+address = variables.FLOWER_ADDRESS.read()
