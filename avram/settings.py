@@ -42,6 +42,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "harvest.probes.ProbesMiddleware",  # before what looks at hosts, redirects or asks the database
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -214,7 +215,8 @@ CELERY_BEAT_SCHEDULER = "harvest.schedule:Scheduler"
 CELERY_TIMEZONE = TIME_ZONE
 
 CELERY_WORKER_SEND_TASK_EVENTS = bool(MONITOR_BROKER_URL)
-CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # SQS has no fanout to carry it.
+# Celery's own would go over SQS, which has no fanout. What we have instead is harvest.remotecontrol.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 
 # --- Logs -----------------------------------------------------------------------------------------
 

@@ -54,6 +54,6 @@ provision       topic and queues: what should be there, and making it so
 permissions     what each process may do with the queues
 doctor/         how the live world is, and what to do about it
 admin/          one file a family of pages
-management/     rikolti_status, backfill_runs, publish_events, setup_queues, redrive_dead_letters, doctor, alive
+management/     rikolti_status, publish_events, setup_queues, doctor, alive and the like
 apps            the Django app, which registers the checks
 """
