@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,37 @@ def parse_database_url(url: str) -> dict[str, Any]:
     if scheme == "sqlite" and not rest.startswith("/"):
         raise ImproperlyConfigured("DATABASE_URL: a file of SQLite has no host: write sqlite:///file")
     return dict(environ.Env.db_url_config(url))
+
+
+def parse_email_url(url: str) -> dict[str, Any]:
+    """Read EMAIL_URL as Django's settings.
+
+    Raises:
+        ImproperlyConfigured: it is of no mail server or backend that this code knows.
+    """
+    if url.partition("://")[0] not in environ.Env.EMAIL_SCHEMES:
+        schemes = ", ".join(environ.Env.EMAIL_SCHEMES)
+        raise ImproperlyConfigured(f"EMAIL_URL begins with none of {schemes}, and ://")
+    return dict(environ.Env.email_url_config(url))
+
+
+def find_public_url(allowed_hosts: Sequence[str], *, debug: bool) -> str:
+    """Return where people find the pages, with no slash at its end: PUBLIC_URL, or a guess by the rest.
+
+    Raises:
+        ImproperlyConfigured: PUBLIC_URL is no address of a page.
+    """
+    if url := os.environ.get("PUBLIC_URL", "").strip():
+        parts = urlsplit(url)
+        if parts.scheme not in ("https", "http") or not parts.netloc or parts.query or parts.fragment:
+            raise ImproperlyConfigured(
+                "PUBLIC_URL is not an address such as https://registry.example.org"
+            )
+        return url.rstrip("/")
+    if debug:
+        return f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
+    named = [host for host in allowed_hosts if host.strip(".*")]
+    return f"https://{named[0].lstrip('.')}" if named else ""
 
 
 def parse_duration(text: str) -> timedelta:

@@ -12,8 +12,10 @@ from kombu import Queue
 
 from avram.environment import (
     ROOT,
+    find_public_url,
     heed_aws_region,
     parse_database_url,
+    parse_email_url,
     parse_stale_after,
     read_secret_url,
 )
@@ -131,6 +133,21 @@ if env.bool("BEHIND_TLS_PROXY", default=False):
 SECURE_HSTS_SECONDS = 0 if DEBUG else 365 * 24 * 3600
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 X_FRAME_OPTIONS = "DENY"
+
+# --- Notices and the API --------------------------------------------------------------------------
+
+#: Where people find these pages, for the links in notices.
+PUBLIC_URL = find_public_url(ALLOWED_HOSTS, debug=DEBUG)
+#: Whether webhooks go to the public internet only, and by HTTPS: what a person may set must lead to
+#: nothing inside our own network.
+WEBHOOKS_GUARDED = not DEBUG
+
+# Django's own settings of its mail, such as EMAIL_HOST.
+vars().update(
+    parse_email_url(read_secret_url("EMAIL_URL", "consolemail://" if DEBUG else "smtp://localhost:25"))
+)
+EMAIL_TIMEOUT = 10  # seconds, for each step of a conversation with the mail server
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="avram@localhost")
 
 # --- Rikolti --------------------------------------------------------------------------------------
 

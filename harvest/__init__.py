@@ -11,18 +11,24 @@ sns             SQS message → SNS notification
 airflow         notification → event of a DAG run; all that is Airflow's and Rikolti's
 status          the status rule, and when a run is stale
 batching        raw messages → one batch a run
+news            which changes of runs people are told of, and who
+wording         what they are told, as mail and as a webhook
 
 Without Django too, with cryptography and requests:
 
 signing         what SNS signs, and the check of it
 certificates    what SNS signs with: fetched from its hosts, and kept for a while
+webhooks        where webhooks may go, how they are signed, and sending one
 
 With Django, boto3 and Celery:
 
 models/         the tables
 recording/      the only writer: events, a run's status, rejected messages, replay
 reconcile       which runs need a look, and what is done with each
-tasks           the Celery tasks record_event → recompute_run_status, and the sweep
+reasons         why a run failed, in one line
+telling         changes of runs → notices, for those who want to know
+delivery        sending notices until they are taken
+tasks           the Celery tasks record_event → recompute_run_status, the sweep, and notices
 results         where task results are kept
 schedule        beat's scheduler
 checks          what is wrong with the settings

@@ -6,6 +6,7 @@ worker dies. What can heal is retried without limit; every other error is kept w
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
@@ -13,8 +14,10 @@ from typing import Any
 from celery import Signature, Task, shared_task
 from django.utils import timezone
 
-from harvest import reconcile, recording
+from harvest import delivery, reconcile, recording, telling
 from harvest.sns import SqsMessage
+
+logger = logging.getLogger(__name__)
 
 #: Seconds, with full jitter. SQS delays a message by 15 minutes at most.
 LONGEST_WAIT = 60
@@ -103,3 +106,29 @@ def reconcile_runs() -> str:
 def reconcile_run(run_id: int) -> str:
     """Look at one run: events again, links, staleness."""
     return f"run {run_id}: {reconcile.look_at(run_id)}"
+
+
+@shared_task(name="harvest.tell", base=PatientTask, **RETRY)
+def tell() -> str:
+    """Decide what of the changes is news, and have the notices sent whose time has come."""
+    now = timezone.now()
+    subscribers = telling.subscribers()
+    change_ids = telling.due_changes(now)
+    told = 0
+    for change_id in change_ids:
+        try:
+            told += telling.consider(change_id, now, subscribers) is not None
+        except recording.TransientError:
+            raise
+        except Exception:  # a fault of ours with one run, which must not keep the others from being told
+            logger.exception("could not consider change %d of a run", change_id)
+    due = delivery.take_due(now)
+    for notice_id, attempts in due:
+        deliver_notice.delay(notice_id, attempts)
+    return f"{told} of {len(change_ids)} changes are news, {len(due)} notices to send"
+
+
+@shared_task(name="harvest.deliver_notice", base=PatientTask, **RETRY)
+def deliver_notice(notice_id: int, attempts: int) -> str:
+    """Make one attempt to send a notice. The next, if it fails, comes by ``tell`` when it is time."""
+    return f"notice {notice_id}: {delivery.deliver(notice_id, attempts)}"

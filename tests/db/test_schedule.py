@@ -23,6 +23,7 @@ def test_schedule_is_there_after_migration() -> None:
     assert sorted(names) == [
         ("celery.backend_cleanup", "celery.backend_cleanup", True),
         ("reconcile_runs", "harvest.reconcile_runs", True),
+        ("tell", "harvest.tell", True),
     ]
 
 
@@ -36,7 +37,7 @@ def test_start_of_beat_leaves_what_an_operator_edited() -> None:
 
     schedule = Scheduler(app=app, lazy=False).schedule
 
-    assert list(schedule) == ["celery.backend_cleanup"]
+    assert sorted(schedule) == ["celery.backend_cleanup", "tell"]
     cleanup.refresh_from_db()
     assert cleanup.crontab.minute == "30"
 

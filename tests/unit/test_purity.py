@@ -13,10 +13,10 @@ import pytest
 import harvest
 from avram.environment import ROOT
 
-PURE = ("limits", "errors", "strictjson", "sns", "airflow", "status", "batching")
+PURE = ("limits", "errors", "strictjson", "sns", "airflow", "status", "batching", "news", "wording")
 
 #: As pure in what they know, with a library or two.
-WITHOUT_DJANGO = ("signing", "certificates")
+WITHOUT_DJANGO = ("signing", "certificates", "webhooks")
 
 #: From top to bottom: a module imports only from those above it. A package stands for its modules.
 ORDER = (
@@ -38,6 +38,9 @@ ORDER = (
     "recording.replaying",
     "recording",
     "reconcile",
+    "reasons",
+    "telling",
+    "delivery",
     "tasks",
     "results",
     "schedule",
