@@ -167,14 +167,19 @@ def _request(parts: SplitResult, address: str, body: bytes, headers: Mapping[str
 
 @contextmanager
 def _connect(parts: SplitResult, address: str) -> Iterator[socket.socket]:
-    """Connect to an address, for so long at most that the other end can't hold a worker for ever."""
+    """Connect to an address, for so long at most that the other end can't hold a worker for ever.
+
+    Raises:
+        TimeoutError: it took too long, though no single step did.
+    """
     connection = socket.create_connection((address, _port(parts)), CONNECT_SECONDS)
     if parts.scheme == "https":
         # The name that was asked for is the one that the certificate must have.
         connection = _tls().wrap_socket(
             connection, server_hostname=parts.hostname, do_handshake_on_connect=False
         )
-    watchdog = threading.Timer(ALL_SECONDS, _cut, (connection,))
+    is_cut = threading.Event()
+    watchdog = threading.Timer(ALL_SECONDS, _cut, (connection, is_cut))
     watchdog.daemon = True
     with connection:
         watchdog.start()
@@ -185,10 +190,14 @@ def _connect(parts: SplitResult, address: str) -> Iterator[socket.socket]:
             yield connection
         finally:
             watchdog.cancel()
+        if is_cut.is_set():
+            # What was read till then may look like an answer.
+            raise TimeoutError
 
 
-def _cut(connection: socket.socket) -> None:
+def _cut(connection: socket.socket, is_cut: threading.Event) -> None:
     """End a connection whose other end sends a byte now and then, for ever."""
+    is_cut.set()
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 
