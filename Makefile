@@ -19,6 +19,7 @@ test: $(READY) ## set up, and run all tests on SQLite and on PostgreSQL (TEST_DA
 	@$(BIN)/coverage combine -q && $(BIN)/coverage report
 
 test-sqlite: $(READY) ## all tests, on SQLite
+	@$(BIN)/python -m local.browser
 	TEST_ENGINE=sqlite $(BIN)/coverage run -m pytest $(TESTS)
 
 test-postgresql: $(READY) ## the tests that have to do with a database, on PostgreSQL

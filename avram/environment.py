@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from harvest.airflow_api.hosts import BadHosts, Host, parse_hosts
+
 ROOT = Path(__file__).resolve().parent.parent
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -64,6 +66,18 @@ def read_secret_url(name: str, default: str = "") -> str:
     return text
 
 
+def read_web_address(name: str) -> str:
+    """Return a variable that is the address of a page, for a link, or nothing where it is not set.
+
+    Raises:
+        ImproperlyConfigured: it is no such address.
+    """
+    address = os.environ.get(name, "")
+    if address and not address.startswith(("https://", "http://")):
+        raise ImproperlyConfigured(f"{name} begins with neither https:// nor http://")
+    return address
+
+
 def parse_database_url(url: str) -> dict[str, Any]:
     """Read the URL of a database as Django's settings.
 
@@ -90,23 +104,12 @@ def parse_email_url(url: str) -> dict[str, Any]:
     return dict(environ.Env.email_url_config(url))
 
 
-def find_public_url(allowed_hosts: Sequence[str], *, debug: bool) -> str:
-    """Return where people find the pages, with no slash at its end: PUBLIC_URL, or a guess by the rest.
-
-    Raises:
-        ImproperlyConfigured: PUBLIC_URL is no address of a page.
-    """
-    if url := os.environ.get("PUBLIC_URL", "").strip():
-        parts = urlsplit(url)
-        if parts.scheme not in ("https", "http") or not parts.netloc or parts.query or parts.fragment:
-            raise ImproperlyConfigured(
-                "PUBLIC_URL is not an address such as https://registry.example.org"
-            )
-        return url.rstrip("/")
+def guess_public_url(allowed_hosts: Sequence[str], *, debug: bool) -> str:
+    """Return where people find the pages, by the first host that is named; "" where none is."""
     if debug:
         return f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
-    named = [host for host in allowed_hosts if host.strip(".*")]
-    return f"https://{named[0].lstrip('.')}" if named else ""
+    named = [host.lstrip(".") for host in allowed_hosts if host != "*"]
+    return f"https://{named[0]}" if named else ""
 
 
 def parse_duration(text: str) -> timedelta:
@@ -139,3 +142,15 @@ def parse_stale_after(text: str) -> tuple[timedelta, Mapping[str, timedelta]]:
             )
         by_dag[dag_id.strip()] = parse_duration(duration)
     return parse_duration(default), by_dag
+
+
+def parse_airflow_hosts(text: str, *, debug: bool) -> dict[str, Host]:
+    """Read AIRFLOW_HOSTS: which Airflows may be asked, and how.
+
+    Raises:
+        ImproperlyConfigured: it can't be used, with a sentence for each fault. None quotes a value.
+    """
+    try:
+        return parse_hosts(text, debug=debug)
+    except BadHosts as error:
+        raise ImproperlyConfigured("AIRFLOW_HOSTS: " + "\n".join(error.faults)) from None

@@ -10,14 +10,17 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
+from avram import theme
 from avram.environment import (
     ROOT,
-    find_public_url,
+    guess_public_url,
     heed_aws_region,
+    parse_airflow_hosts,
     parse_database_url,
     parse_email_url,
     parse_stale_after,
     read_secret_url,
+    read_web_address,
 )
 
 heed_aws_region()
@@ -33,6 +36,9 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"] if 
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
+    "unfold",  # before the admin, whose templates it takes the place of
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -61,6 +67,7 @@ WSGI_APPLICATION = "avram.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "avram" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -134,10 +141,14 @@ SECURE_HSTS_SECONDS = 0 if DEBUG else 365 * 24 * 3600
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 X_FRAME_OPTIONS = "DENY"
 
+#: Where a browser finds Flower, for a link beside the pages; without it there is none.
+FLOWER_URL = read_web_address("FLOWER_URL")
+UNFOLD = theme.unfold(debug=DEBUG, flower_url=FLOWER_URL)
+
 # --- Notices and the API --------------------------------------------------------------------------
 
 #: Where people find these pages, for the links in notices.
-PUBLIC_URL = find_public_url(ALLOWED_HOSTS, debug=DEBUG)
+PUBLIC_URL = read_web_address("PUBLIC_URL").rstrip("/") or guess_public_url(ALLOWED_HOSTS, debug=DEBUG)
 #: Whether webhooks go to the public internet only, and by HTTPS: what a person may set must lead to
 #: nothing inside our own network.
 WEBHOOKS_GUARDED = not DEBUG
@@ -161,6 +172,8 @@ RIKOLTI_VERIFY_SIGNATURES = env.bool("RIKOLTI_VERIFY_SIGNATURES", default=not DE
 RIKOLTI_CONSUMER = env.bool("RIKOLTI_CONSUMER", default=True)
 #: How long a running run may be silent before it is stale: a default, and exceptions by DAG.
 STALE_AFTER, STALE_AFTER_BY_DAG = parse_stale_after(env.str("STALE_AFTER", default="6h"))
+#: Which Airflows may be asked about their runs, by the address that events give.
+AIRFLOW_HOSTS = parse_airflow_hosts(env.str("AIRFLOW_HOSTS", default=""), debug=DEBUG)
 
 # --- Celery ---------------------------------------------------------------------------------------
 

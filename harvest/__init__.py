@@ -14,11 +14,12 @@ batching        raw messages → one batch a run
 news            which changes of runs people are told of, and who
 wording         what they are told, as mail and as a webhook
 
-Without Django too, with cryptography and requests:
+Without Django too, with cryptography, requests and boto3:
 
 signing         what SNS signs, and the check of it
 certificates    what SNS signs with: fetched from its hosts, and kept for a while
 webhooks        where webhooks may go, how they are signed, and sending one
+airflow_api/    asking Airflow: which hosts, by which way in, what it answers
 
 With Django, boto3 and Celery:
 

@@ -8,5 +8,9 @@ class HarvestConfig(AppConfig):
     verbose_name = "Harvests"
 
     def ready(self) -> None:
-        """Register the system checks, which need the settings."""
-        from harvest import checks  # noqa: F401
+        """Register the system checks, and say which Airflows may be asked: both need the settings."""
+        from django.conf import settings
+
+        from harvest import airflow_api, checks  # noqa: F401
+
+        airflow_api.configure(settings.AIRFLOW_HOSTS)

@@ -41,6 +41,9 @@ MAX_HOST = 255
 #: Airflow's states of a run have up to seven letters; a later version may have others.
 MAX_STATE = 50
 
+#: A note on a run, by Airflow's own rule.
+MAX_NOTE = 1000
+
 #: The name of a queue, by SQS's own rule.
 MAX_QUEUE = 80
 

@@ -75,6 +75,7 @@ class Local:
             "MONITOR_BROKER_URL": f"redis://{HOST}:{self.monitor}/0",
             "PORT": str(self.web),
             "FLOWER_PORT": str(self.flower),
+            "FLOWER_URL": f"http://{HOST}:{self.flower}/",
         }
 
     def write_file(self) -> None:

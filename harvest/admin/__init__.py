@@ -1,15 +1,13 @@
 """The registry's pages, one file a family. Read-only where the pipeline writes.
 
-Schedules have the pages that django-celery-beat brings.
+All of them are in the theme that avram/theme.py sets up, those too that other packages bring.
 """
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from harvest.admin import events, registry, rejected, results, runs
+from harvest.admin import events, people, registry, rejected, results, runs, schedules
 
-__all__ = ["events", "registry", "rejected", "results", "runs"]
+__all__ = ["events", "people", "registry", "rejected", "results", "runs", "schedules"]
 
-admin.site.site_header = _("Avram, harvests")
-admin.site.site_title = _("Avram")
 admin.site.index_title = _("Harvests and how they go")

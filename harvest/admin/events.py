@@ -74,8 +74,8 @@ class HarvestEventAdmin(parts.ReadOnlyAdmin[HarvestEvent]):
         return self.list_display if of_a_run else ("sns_timestamp",)
 
     @admin.display(description=_("error"), ordering="error")
-    def error_word(self, event: HarvestEvent) -> str:
-        return "✖ " + gettext("error") if event.error else parts.EMPTY
+    def error_word(self, event: HarvestEvent) -> SafeString | str:
+        return parts.failure_word(gettext("error")) if event.error else parts.EMPTY
 
     @admin.display(description=_("task"), ordering="task_id")
     def task(self, event: HarvestEvent) -> str:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import django_stubs_ext
+import unfold.admin
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
@@ -31,13 +32,8 @@ M = TypeVar("M", bound=models.Model)
 #: What stands where there is nothing, as in the rest of the admin.
 EMPTY = "-"
 
-#: Word and shape beside the colour: a status must be seen without it.
-STATUS_LOOKS = {
-    "running": ("▶", "#1b5e9b"),
-    "succeeded": ("✔", "#1f7a3a"),
-    "failed": ("✖", "#b3261e"),
-}
-STALE_LOOK = ("⚠", "#8a5a00")
+#: The shape beside word and colour: a status must be seen without the colour.
+STATUS_SHAPES = {"running": "▶", "succeeded": "✔", "failed": "✖", "stale": "⚠"}
 
 
 class List(ChangeList):
@@ -48,8 +44,14 @@ class List(ChangeList):
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> models.QuerySet[Any]:
         return self.model_admin.of_list(super().get_queryset(request, *args, **kwargs))
 
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not (self.query or self.has_active_filters):
+            # All are shown already: else the theme, which knows no total, offers to show them.
+            self.full_result_count = self.result_count
 
-class ReadOnlyAdmin(admin.ModelAdmin[M]):
+
+class ReadOnlyAdmin(unfold.admin.ModelAdmin, admin.ModelAdmin[M]):
     """Pages to look at: nothing is added, changed or deleted by hand.
 
     Whatever is in a row, its pages are of bounded size. What they cut is in a file to download.
@@ -107,15 +109,23 @@ class ReadOnlyAdmin(admin.ModelAdmin[M]):
 
 def status_word(run: HarvestRun) -> SafeString:
     """Return the run's status as shape, word and colour; stale is said beside running."""
-    shape, colour = STATUS_LOOKS[run.status]
-    word = run.get_status_display()
+    look, word = run.status, run.get_status_display()
     if run.stale_since:
-        shape, colour = STALE_LOOK
-        word = _("%(status)s, stale") % {"status": word}
+        look, word = "stale", _("%(status)s, stale") % {"status": word}
+    return _look(look, word)
+
+
+def failure_word(word: str) -> SafeString:
+    """Return a word for what went wrong, with the shape and colour of a failed run."""
+    return _look("failed", word)
+
+
+def _look(look: str, word: str) -> SafeString:
+    """Return a word with a shape and a class of harvest/static/harvest/admin.css, which colours it."""
     return format_html(
-        '<span style="color: {}; font-weight: 600; white-space: nowrap">{} {}</span>',
-        colour,
-        shape,
+        '<span class="status status-{}"><span aria-hidden="true">{}</span> {}</span>',
+        look,
+        STATUS_SHAPES[look],
         word,
     )
 
@@ -158,7 +168,7 @@ def preformatted(text: str) -> SafeString:
 
 def _pre(text: str) -> SafeString:
     return format_html(
-        '<pre style="white-space: pre-wrap; overflow-wrap: anywhere; margin: 0">{}</pre>',
+        '<pre class="as-written">{}</pre>',
         mend(text),  # an unpaired surrogate can't be sent, and a rejected body may hold one
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unfold.admin
 from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
@@ -17,14 +18,13 @@ from harvest.models import Collection, HarvestRun, HarvestTrigger
 
 
 @admin.register(Collection)
-class CollectionAdmin(admin.ModelAdmin[Collection]):
+class CollectionAdmin(unfold.admin.ModelAdmin, admin.ModelAdmin[Collection]):
     list_display = ("id", "name", "campuses", "harvest_type", "mapper_type", "runs")
     list_display_links = ("id", "name")
     list_filter = ("harvest_type", "mapper_type")
     search_fields = ("=id", "name", "slug__contains")
     search_help_text = _("collection id, name or slug")
     list_per_page = 50
-    show_full_result_count = False
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Collection | None = None

@@ -6,13 +6,14 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from django_celery_results.admin import TaskResultAdmin
-from django_celery_results.models import TaskResult
+from django_celery_results.admin import GroupResultAdmin, TaskResultAdmin
+from django_celery_results.models import GroupResult, TaskResult
+from unfold.admin import ModelAdmin
 
 from harvest.admin import parts
 from harvest.admin.longlists import ValuesFilter, newest
 
-admin.site.unregister(TaskResult)
+admin.site.unregister((TaskResult, GroupResult))
 
 
 @admin.register(TaskResult)
@@ -37,3 +38,8 @@ class LongTaskResultAdmin(parts.ReadOnlyAdmin[TaskResult], TaskResultAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: TaskResult | None = None) -> bool:
         return admin.ModelAdmin.has_delete_permission(self, request, obj)
+
+
+@admin.register(GroupResult)
+class ThemedGroupResultAdmin(ModelAdmin, GroupResultAdmin):
+    pass

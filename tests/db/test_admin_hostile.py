@@ -162,7 +162,7 @@ def test_filter_of_dags_offers_no_more_than_a_bound(staff: Client) -> None:
     chosen, _ = get(staff, list_url(HarvestRun) + "?dag_id=0003" + "'" * (limits.MAX_ID - 4))
 
     assert text.count("?dag_id=") == limits.MAX_CHOICES
-    assert "1 harvest run" in chosen
+    assert "1 harvest run" in " ".join(chosen.split())
 
 
 def test_what_is_cut_says_so_and_can_be_had_whole(staff: Client) -> None:

@@ -67,6 +67,11 @@ def open_list(staff: Client, model: type[Model], **query: Any) -> Any:
     return staff.get(reverse(view), query)
 
 
+def words(response: Any) -> str:
+    """Return a page in one line, however its template is laid out."""
+    return " ".join(response.content.decode().split())
+
+
 def found(staff: Client, model: type[Model], **query: Any) -> set[Any]:
     return set(open_list(staff, model, **query).context["cl"].result_list)
 
@@ -84,7 +89,7 @@ def test_count_goes_no_further_than_it_must(staff: Client, monkeypatch: pytest.M
     counts = [query["sql"] for query in queries if "COUNT" in query["sql"].upper()]
     assert counts
     assert all("LIMIT 81" in count for count in counts)
-    assert "80+ harvest events" in first.content.decode()
+    assert "80+ harvest events" in words(first)
 
 
 def test_rows_beyond_the_count_are_found_by_paging(
@@ -95,7 +100,7 @@ def test_rows_beyond_the_count_are_found_by_paging(
 
     last = open_list(staff, HarvestEvent, p=3)
 
-    assert "120 harvest events" in last.content.decode()
+    assert "120 harvest events" in words(last)
     assert len(last.context["cl"].result_list) == 20
 
 

@@ -18,6 +18,7 @@ from avram.environment import (
     parse_duration,
     parse_stale_after,
     read_secret_url,
+    read_web_address,
 )
 
 HOUR = timedelta(hours=1)
@@ -41,6 +42,24 @@ def read_settings(name: str = "SECRET_KEY", **environ: str) -> subprocess.Comple
         text=True,
         check=False,
     )
+
+
+# --- Addresses ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["", "https://flower.example.org/", "http://127.0.0.1:5555/"])
+def test_web_address_is_taken_as_it_is(environ: dict[str, str], address: str) -> None:
+    environ["FLOWER_URL"] = address
+
+    assert read_web_address("FLOWER_URL") == address
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "flower.example.org", "//flower"])
+def test_what_is_no_web_address_is_refused(environ: dict[str, str], address: str) -> None:
+    environ["FLOWER_URL"] = address
+
+    with pytest.raises(ImproperlyConfigured, match="FLOWER_URL begins with neither"):
+        read_web_address("FLOWER_URL")
 
 
 # --- Durations ------------------------------------------------------------------------------------

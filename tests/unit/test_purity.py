@@ -22,6 +22,13 @@ WITHOUT_DJANGO = ("signing", "certificates", "webhooks")
 ORDER = (
     *PURE,
     *WITHOUT_DJANGO,
+    "airflow_api.errors",
+    "airflow_api.answers",
+    "airflow_api.hosts",
+    "airflow_api.http",
+    "airflow_api.mwaa",
+    "airflow_api.client",
+    "airflow_api",
     "models.registry",
     "models.runs",
     "models.events",
@@ -114,6 +121,10 @@ def test_pure_module_loads_the_standard_library_alone(module: str) -> None:
 @pytest.mark.parametrize("module", WITHOUT_DJANGO)
 def test_signatures_need_no_framework(module: str) -> None:
     assert modules_loaded_by(module).isdisjoint({"django", "celery", "kombu", "boto3", "botocore"})
+
+
+def test_asking_airflow_needs_no_framework() -> None:
+    assert modules_loaded_by("airflow_api").isdisjoint({"django", "celery", "kombu"})
 
 
 def test_signing_never_reaches_for_the_network() -> None:
