@@ -249,7 +249,10 @@ def test_nobody_listens(receiver: WebhookServer) -> None:
 
 
 def test_receiver_that_speaks_something_else(receiver: WebhookServer) -> None:
-    receiver.answers = [lambda handler: handler.wfile.write(b"\x16\x03\x01 no HTTP\r\n") and None]
+    def speak(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"\x16\x03\x01 no HTTP\r\n")
+
+    receiver.answers = [speak]
 
     with pytest.raises(NotTaken, match="no connection: BadStatusLine"):
         post(receiver.url)
@@ -258,7 +261,11 @@ def test_receiver_that_speaks_something_else(receiver: WebhookServer) -> None:
 def test_receiver_that_says_nothing(monkeypatch: pytest.MonkeyPatch, receiver: WebhookServer) -> None:
     monkeypatch.setattr(webhooks, "READ_SECONDS", 0.1)
     ended = threading.Event()
-    receiver.answers = [lambda handler: ended.wait(30) and None]
+
+    def wait(handler: BaseHTTPRequestHandler) -> None:
+        ended.wait(30)
+
+    receiver.answers = [wait]
 
     with pytest.raises(NotTaken, match="in time"):
         post(receiver.url)
