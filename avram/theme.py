@@ -87,6 +87,13 @@ def _navigation(flower_url: str) -> list[dict[str, Any]]:
             "title": _("Registry"),
             "items": [_list(_("Collections"), "collections_bookmark", "harvest", "collection")],
         },
+        {
+            "title": _("Telling people"),
+            "items": [
+                _list(_("Subscriptions"), "notifications", "harvest", "subscription"),
+                _list(_("Notices"), "outgoing_mail", "harvest", "notice"),
+            ],
+        },
         {"title": _("Machinery"), "items": machinery},
         {
             "title": _("People"),

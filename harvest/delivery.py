@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from smtplib import SMTPException
 from urllib.parse import urlsplit
@@ -73,6 +73,16 @@ def deliver(notice_id: int, attempts: int) -> str:
         return _fail(notice, f"it could not be sent: {type(error).__name__}")
     _succeed(notice)
     return "sent"
+
+
+def try_again(notice_ids: Sequence[int]) -> int:
+    """Make notices due now that wait or were given up, those with all their attempts anew. Return how
+    many; what was sent is not sent again."""
+    now = timezone.now()
+    notices = Notice.objects.filter(pk__in=notice_ids)
+    waiting = notices.filter(state=Notice.State.WAITING).update(due_at=now)
+    given_up = notices.filter(state=Notice.State.FAILED)
+    return waiting + given_up.update(state=Notice.State.WAITING, attempts=0, due_at=now)
 
 
 def deactivate(subscription_id: int, reason: str) -> None:

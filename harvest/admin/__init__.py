@@ -6,8 +6,28 @@ All of them are in the theme that avram/theme.py sets up, those too that other p
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from harvest.admin import events, people, registry, rejected, results, runs, schedules
+from harvest.admin import (
+    events,
+    notices,
+    people,
+    registry,
+    rejected,
+    results,
+    runs,
+    schedules,
+    subscriptions,
+)
 
-__all__ = ["events", "people", "registry", "rejected", "results", "runs", "schedules"]
+__all__ = [
+    "events",
+    "notices",
+    "people",
+    "registry",
+    "rejected",
+    "results",
+    "runs",
+    "schedules",
+    "subscriptions",
+]
 
 admin.site.index_title = _("Harvests and how they go")

@@ -7,9 +7,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets
-from django.db.models import OuterRef, Q, QuerySet, Subquery
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Right
+from django.db.models import Q, QuerySet
 from django.forms import ModelForm, TypedChoiceField
 from django.http import HttpRequest
 from django.urls import reverse
@@ -18,11 +16,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from harvest import limits, recording
+from harvest import recording
 from harvest.admin import parts
 from harvest.admin.longlists import ValuesFilter, search
 from harvest.airflow import run_page
-from harvest.models import Collection, HarvestEvent, HarvestRun
+from harvest.models import Collection, HarvestRun
+from harvest.reasons import reason_of, with_reasons
 
 #: Digits of a collection's id. More are no number to any database.
 MAX_COLLECTION_DIGITS = 10
@@ -95,22 +94,7 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[HarvestRun]:
-        newest_error = HarvestEvent.objects.filter(harvest_run=OuterRef("pk"), error=True)
-        # Their ends, as text: a stranger's may be of any type and length.
-        exception = Right(KeyTextTransform("exception", "rikolti_message"), limits.MAX_FETCHED)
-        reason = Right(KeyTextTransform("reason", "rikolti_message"), limits.MAX_FETCHED)
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(
-                exception=Subquery(
-                    newest_error.filter(rikolti_message__has_key="exception")
-                    .order_by("-sns_timestamp")
-                    .values_list(exception)[:1]
-                ),
-                reason=Subquery(newest_error.order_by("-sns_timestamp").values_list(reason)[:1]),
-            )
-        )
+        return with_reasons(super().get_queryset(request))
 
     def of_list(self, queryset: QuerySet[HarvestRun]) -> QuerySet[HarvestRun]:
         return queryset.defer("dag_run_conf")
@@ -172,9 +156,7 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
     def why_failed(self, run: HarvestRun) -> str:
         if run.status != HarvestRun.Status.FAILED:
             return parts.EMPTY
-        return parts.one_line(
-            getattr(run, "exception", None) or getattr(run, "reason", None) or gettext("not said")
-        )
+        return parts.one_line(reason_of(run) or gettext("not said"))
 
     @admin.display(description=_("Airflow"))
     def airflow(self, run: HarvestRun) -> SafeString | str:
