@@ -47,6 +47,10 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_celery_beat",
     "django_celery_results",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "django_filters",
+    "drf_spectacular",
     "harvest",
 ]
 
@@ -145,7 +149,38 @@ X_FRAME_OPTIONS = "DENY"
 FLOWER_URL = read_web_address("FLOWER_URL")
 UNFOLD = theme.unfold(debug=DEBUG, flower_url=FLOWER_URL)
 
-# --- Notices and the API --------------------------------------------------------------------------
+# --- API ------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    # The first of them says in the answer's header how to log in.
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["harvest.api.rules.MayView"],
+    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"user": env.str("API_RATE", default="120/min")},
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": [],
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "harvest.api.errors.answer_error",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Avram, harvests",
+    "DESCRIPTION": "Runs of Rikolti's harvests, their events, and how it all stands. Read-only.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "PATH_CONVERTER_OVERRIDES": {"id": {"type": "integer", "minimum": 0}},
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "harvest.api.description.describe_errors",
+    ],
+    "ENUM_NAME_OVERRIDES": {"Status": "harvest.models.runs.HarvestRun.Status"},
+}
+
+# --- Notices --------------------------------------------------------------------------------------
 
 #: Where people find these pages, for the links in notices.
 PUBLIC_URL = read_web_address("PUBLIC_URL").rstrip("/") or guess_public_url(ALLOWED_HOSTS, debug=DEBUG)

@@ -100,6 +100,7 @@ def _navigation(flower_url: str) -> list[dict[str, Any]]:
             "items": [
                 _list(_("Users"), "person", "auth", "user"),
                 _list(_("Groups"), "group", "auth", "group"),
+                _list(_("API tokens"), "key", "authtoken", "tokenproxy"),
             ],
         },
     ]

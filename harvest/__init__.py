@@ -43,6 +43,7 @@ For people:
 
 provision       topic and queues: what should be there, and making it so
 admin/          one file a family of pages
+api/            the JSON API for dashboards
 management/     rikolti_status, publish_events, setup_queues
 apps            the Django app, which registers the checks
 """
