@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,10 +13,12 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet, TextField
 from django.db.models.functions import Cast
+from django.http import QueryDict
 from django_filters.fields import IsoDateTimeField
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import exceptions
+from rest_framework.request import Request
 
 from harvest import limits
 from harvest.models import Collection, HarvestEvent, HarvestRun
@@ -68,8 +71,12 @@ class Number(django_filters.NumberFilter):
         """None: the field has its own."""
 
 
-def _text(field_name: str, label: str) -> django_filters.CharFilter:
-    return django_filters.CharFilter(field_name, label=label, max_length=limits.MAX_ID)
+@extend_schema_field({"type": "string", "minLength": 1, "maxLength": limits.MAX_ID})
+class Text(django_filters.CharFilter):
+    """A text as it is written, or nothing."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, max_length=limits.MAX_ID, strip=False, **options)
 
 
 class RunFilter(django_filters.FilterSet):
@@ -77,13 +84,11 @@ class RunFilter(django_filters.FilterSet):
     stale = YesOrNo("stale_since", "isnull", exclude=True, label="Whether it has been silent too long.")
     lost = YesOrNo("lost_since", "isnull", exclude=True, label="Whether Airflow knows it no more.")
     has_errors = YesOrNo(method="filter_errors", label="Whether any of its events is an error.")
-    dag_id = _text("dag_id", "The DAG.")
-    dag_run_id = _text("dag_run_id", "The DAG run's id.")
-    host = _text("host", "Airflow's address.")
+    dag_id = Text("dag_id", label="The DAG.")
+    dag_run_id = Text("dag_run_id", label="The DAG run's id.")
+    host = Text("host", label="Airflow's address.")
     collection = Number("collection_id", label="The id of the collection.")
-    campus = django_filters.CharFilter(
-        method="filter_campus", max_length=limits.MAX_ID, label="A campus of the collection."
-    )
+    campus = Text(method="filter_campus", label="A campus of the collection.")
     heard_after = Moment("last_heard_at", "gte", label="The newest event is not older than this.")
     heard_before = Moment("last_heard_at", "lt", label="The newest event is older than this.")
 
@@ -96,7 +101,7 @@ class RunFilter(django_filters.FilterSet):
 
 
 class EventOfRunFilter(django_filters.FilterSet):
-    task_id = _text("task_id", "The task.")
+    task_id = Text("task_id", label="The task.")
     error = YesOrNo("error", label="Whether it is an error.")
     dag_level = YesOrNo("dag_level", label="Whether it speaks of the run as a whole.")
     outcome = django_filters.ChoiceFilter(
@@ -111,15 +116,25 @@ class EventFilter(EventOfRunFilter):
 
 
 class Filters(DjangoFilterBackend):
-    """Refuses a parameter that it does not know: a misspelt filter would show everything."""
+    """Refuses a parameter that it does not know, or that says nothing: else a misspelt filter would
+    show everything."""
 
-    def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         known = {"cursor", "page_size", *view.filterset_class.base_filters}
-        if unknown := sorted(set(request.query_params) - known):
-            why = ["There is no such parameter."]
-            raise exceptions.ValidationError({name[: limits.MAX_LINE]: why for name in unknown})
+        if wrong := dict(_find_wrong(request.query_params, known)):
+            raise exceptions.ValidationError(wrong)
         rows: QuerySet[Any] = super().filter_queryset(request, queryset, view)
         return rows
+
+
+def _find_wrong(query: QueryDict, known: Container[str]) -> Iterator[tuple[str, list[str]]]:
+    for name, values in query.lists():
+        if name not in known:
+            yield name[: limits.MAX_LINE], ["There is no such parameter."]
+        elif len(values) > 1:
+            yield name, ["It can be given once."]
+        elif not values[0]:
+            yield name, ["It is empty: leave it out."]
 
 
 def _collections_of(campus: str) -> QuerySet[Collection]:
