@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import admin as auth
 from django.contrib.auth.models import Group, User
 from django.db.models import ForeignKey, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from rest_framework.authtoken.admin import TokenAdmin as DrfTokenAdmin
+from rest_framework.authtoken.admin import TokenChangeList
 from rest_framework.authtoken.models import TokenProxy
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -32,6 +34,14 @@ class GroupAdmin(auth.GroupAdmin, ModelAdmin):
     pass
 
 
+def _name_token(token: TokenProxy) -> str:
+    return str(gettext("token of %s") % token.user)
+
+
+# Its own text is the key, which the admin would write into titles, messages and its log.
+TokenProxy.__str__ = _name_token  # type: ignore[assignment,method-assign]
+
+
 @admin.register(TokenProxy)
 class TokenAdmin(ModelAdmin, DrfTokenAdmin):
     """Tokens of the API: each person's own, where superusers see and make those of all.
@@ -41,6 +51,10 @@ class TokenAdmin(ModelAdmin, DrfTokenAdmin):
 
     list_display = ("user", "created")
     autocomplete_fields = ()
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """The theme's own would have the keys in its links."""
+        return TokenChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TokenProxy]:
         queryset: QuerySet[TokenProxy] = super().get_queryset(request)

@@ -78,7 +78,7 @@ def test_api_answers_as_it_is_described(
     operation = api_schema[path]["GET"]
 
     @given(operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=15, deadline=None, derandomize=True)
+    @settings(max_examples=20, deadline=None, derandomize=True)
     def answers_as_described(case: Case[Any]) -> None:
         if mode is GenerationMode.POSITIVE:
             case.query.pop("cursor", None)  # which only the API itself can make

@@ -12,10 +12,12 @@ from pytest_django import Settings
 
 from avram.environment import (
     ROOT,
+    guess_public_url,
     heed_aws_region,
     load_local_parts,
     parse_database_url,
     parse_duration,
+    parse_email_url,
     parse_stale_after,
     read_secret_url,
     read_web_address,
@@ -60,6 +62,41 @@ def test_what_is_no_web_address_is_refused(environ: dict[str, str], address: str
 
     with pytest.raises(ImproperlyConfigured, match="FLOWER_URL begins with neither"):
         read_web_address("FLOWER_URL")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "debug", "url"),
+    [
+        (["registry.example.org", "other"], False, "https://registry.example.org"),
+        (["*", ".example.org"], False, "https://example.org"),
+        (["*"], False, ""),
+        (["registry.example.org"], True, "http://127.0.0.1:8000"),
+    ],
+)
+def test_public_url_is_guessed_by_the_host(
+    environ: dict[str, str], hosts: list[str], debug: bool, url: str
+) -> None:
+    assert guess_public_url(hosts, debug=debug) == url
+
+
+# --- Mail -----------------------------------------------------------------------------------------
+
+
+def test_email_url_of_a_server() -> None:
+    settings = parse_email_url("smtp+tls://avram:p%2Fw@mail.example.org:587")
+
+    assert settings["EMAIL_HOST"] == "mail.example.org"
+    assert settings["EMAIL_PORT"] == 587
+    assert settings["EMAIL_HOST_PASSWORD"] == "p/w"
+    assert settings["EMAIL_USE_TLS"] is True
+
+
+@pytest.mark.parametrize("url", ["mail.example.org", "https://user:secret@mail.example.org", ""])
+def test_email_url_of_something_else(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="EMAIL_URL begins with none of smtp") as caught:
+        parse_email_url(url)
+
+    assert "secret" not in str(caught.value)
 
 
 # --- Durations ------------------------------------------------------------------------------------
