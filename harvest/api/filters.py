@@ -71,7 +71,9 @@ class Number(django_filters.NumberFilter):
         """None: the field has its own."""
 
 
-@extend_schema_field({"type": "string", "minLength": 1, "maxLength": limits.MAX_ID})
+@extend_schema_field(
+    {"type": "string", "minLength": 1, "maxLength": limits.MAX_ID, "pattern": r"^[^\x00]+$"}
+)
 class Text(django_filters.CharFilter):
     """A text as it is written, or nothing."""
 
