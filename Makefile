@@ -5,7 +5,7 @@ READY := .venv/ready
 PIP_COMPILE := --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgresql fuzz chaos bench audit lint format pins clean
+.PHONY: help run test test-sqlite test-postgresql fuzz chaos bench audit real-airflow lint format pins clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ bench: $(READY) ## all benchmarks, or BENCH="drain latency": figures beside thei
 chaos: $(READY) ## break everything, 10,000 messages each (SEED=3 repeats, SCENARIO=disk-full picks, EVENTS=500)
 	CHAOS_EVENTS=$(or $(EVENTS),10000) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest tests/chaos -v \
 	  -o log_cli=true -o log_cli_level=INFO -o log_cli_format="%(message)s" $(if $(SCENARIO),-k $(SCENARIO))
+
+real-airflow: $(READY) ## our code against real Airflows: AIRFLOW2=…/bin/airflow AIRFLOW3=…/bin/airflow (docs/airflow.md)
+	@$(BIN)/python -m local.real_airflow $(AIRFLOW2) $(AIRFLOW3)
 
 lint: $(READY) ## ruff, mypy, and the checks of Django
 	$(BIN)/ruff check .

@@ -205,6 +205,8 @@ RIKOLTI_EVENTS_TOPIC_ARNS = env.list("RIKOLTI_EVENTS_TOPIC_ARNS", default=[])
 RIKOLTI_VERIFY_SIGNATURES = env.bool("RIKOLTI_VERIFY_SIGNATURES", default=not DEBUG)
 #: Whether this worker takes events from that queue, or only runs tasks.
 RIKOLTI_CONSUMER = env.bool("RIKOLTI_CONSUMER", default=True)
+#: More messages than this on a queue are warned of; of dead letters, any.
+QUEUE_WARN_DEPTH = env.int("QUEUE_WARN_DEPTH", default=10_000)
 #: How long a running run may be silent before it is stale: a default, and exceptions by DAG.
 STALE_AFTER, STALE_AFTER_BY_DAG = parse_stale_after(env.str("STALE_AFTER", default="6h"))
 #: Which Airflows may be asked about their runs, by the address that events give.

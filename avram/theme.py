@@ -47,7 +47,9 @@ def unfold(*, debug: bool, flower_url: str) -> dict[str, Any]:
         "SITE_URL": None,  # There is no site but the admin.
         "SHOW_VIEW_ON_SITE": False,
         "ENVIRONMENT": [_("development"), "warning"] if debug else None,
+        "DASHBOARD_CALLBACK": "harvest.admin.front.dashboard",
         "STYLES": [lambda request: static("harvest/admin.css")],
+        "SCRIPTS": [lambda request: static("harvest/moments.js")],
         # Its defaults for subtle text are too pale for the contrast that WCAG asks for.
         "COLORS": {
             "primary": PRIMARY,
@@ -64,6 +66,12 @@ def unfold(*, debug: bool, flower_url: str) -> dict[str, Any]:
 
 def _navigation(flower_url: str) -> list[dict[str, Any]]:
     machinery = [
+        {
+            "title": _("Queues"),
+            "icon": "stacks",
+            "link": reverse_lazy("admin:harvest_queues"),
+            "permission": _may_open("harvest", "queuereading"),
+        },
         _list(_("Task results"), "task_alt", "django_celery_results", "taskresult"),
         _list(_("Periodic tasks"), "event_repeat", "django_celery_beat", "periodictask"),
         _list(_("Intervals"), "timer", "django_celery_beat", "intervalschedule"),

@@ -10,9 +10,11 @@ strictjson      reading JSON that a stranger wrote
 sns             SQS message → SNS notification
 airflow         notification → event of a DAG run; all that is Airflow's and Rikolti's
 status          the status rule, and when a run is stale
+published       which version of a collection is in production, by its runs
 batching        raw messages → one batch a run
 news            which changes of runs people are told of, and who
 wording         what they are told, as mail and as a webhook
+taskids         ids of tasks that tell their run
 
 Without Django too, with cryptography, requests and boto3:
 
@@ -25,16 +27,20 @@ With Django, boto3 and Celery:
 
 models/         the tables
 recording/      the only writer: events, a run's status, rejected messages, replay
-reconcile       which runs need a look, and what is done with each
-reasons         why a run failed, in one line
+triggering      starting runs in Airflow, and what became of that
+reconcile       which runs need a look, and what is done with each: Airflow is asked
+backfill        which runs sent nothing: Airflow lists them
+deleter         deletes messages in batches, in the background
+rawqueue        the raw queue: receive, delete, hide
+queues          all queues as SQS knows them, with their dead-letter queues
+readings        how full they are, read and kept
+redrive         dead letters, taken up again
 telling         changes of runs → notices, for those who want to know
 delivery        sending notices until they are taken
-tasks           the Celery tasks record_event → recompute_run_status, the sweep, and notices
+tasks           the Celery tasks record_event → recompute_run_status, the sweep, and what beat sends
 results         where task results are kept
 schedule        beat's scheduler
 checks          what is wrong with the settings
-deleter         deletes messages in batches, in the background
-rawqueue        the raw queue: receive, delete, hide
 consumer        the worker's custom consumer: raw queue → one chain of tasks a run
 transport       Celery's SQS broker, made to outlive the network
 monitoring      what workers tell Flower
@@ -44,6 +50,6 @@ For people:
 provision       topic and queues: what should be there, and making it so
 admin/          one file a family of pages
 api/            the JSON API for dashboards
-management/     rikolti_status, publish_events, setup_queues
+management/     rikolti_status, backfill_runs, publish_events, setup_queues, redrive_dead_letters
 apps            the Django app, which registers the checks
 """

@@ -25,7 +25,28 @@ from harvest.strictjson import read_json
 DAG_COMPLETE = "dag_complete"
 ERROR = "error"
 
+#: Rikolti's DAGs. Source: the message contract (docs/message-contract.md).
+DAG_IDS = (
+    "harvest_collection",
+    "publish_collection",
+    "unpublish_collection",
+    "validate_by_mapper_type",
+    "index_manual_edits",
+)
+
 _VERSIONS = ("1.0", 1.0)
+
+#: The DAGs that a person starts for a collection. Those that change what is published stand in a conf's
+#: ``version``, or take it away.
+HARVEST = "harvest_collection"
+PUBLISH = "publish_collection"
+UNPUBLISH = "unpublish_collection"
+
+#: The versions of a collection's data, one made of the other, are folders in each other. Pages of one
+#: lie in its folder ``data``.
+_VERSION_PATH = re.compile(
+    r"[0-9]{1,10}/vernacular_metadata_[\w.:+-]+(?:/(?!data\b)[\w.:+-]+)*/?", re.ASCII
+)
 
 #: What the repr of plain data is made of. Python's parser gets to see nothing else: of what it finds
 #: odd in a text it warns on stderr, once for each place, and quotes it.
@@ -49,6 +70,14 @@ class Outcome(StrEnum):
     SUCCEEDED = "succeeded"
     #: A task failed for good, or the run said that it did.
     FAILED = "failed"
+
+
+def outcome_of_state(state: str) -> Outcome:
+    """Return what Airflow's word for the state of a run says. One that is no end is "running"."""
+    return _OUTCOMES.get(state, Outcome.RUNNING)
+
+
+_OUTCOMES = {"success": Outcome.SUCCEEDED, "failed": Outcome.FAILED}
 
 
 class RunKey(NamedTuple):
@@ -77,6 +106,8 @@ class Event:
     try_number: int | None
     map_index: int | None
     rikolti_message: Any = field(repr=False)
+    #: That of the collection's data which the task made, or "".
+    version: str
     dag_level: bool
     error: bool
     outcome: Outcome
@@ -111,6 +142,7 @@ def parse_event(notification: Notification) -> Event:
         try_number=None if dag_level else _read_integer(content, "try_number"),
         map_index=None if dag_level else _read_integer(content, "map_index"),
         rikolti_message=rikolti_message,
+        version=find_version(rikolti_message),
         dag_level=dag_level,
         error=error,
         outcome=_decide_outcome(rikolti_message, dag_level=dag_level, error=error),
@@ -148,6 +180,41 @@ def find_collection_id(conf: Any) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= limits.MAX_INTEGER:
         return value
     return None
+
+
+def find_version(message: Any) -> str:
+    """Return the version of a collection's data that a task says it made, or "".
+
+    Rikolti tells it as ``{"vernacular_version": …}`` and the like, or as the bare path.
+    """
+    told = [message]
+    if isinstance(message, dict):
+        told = [value for key, value in message.items() if key.endswith("_version")]
+    found = (
+        path
+        for path in told
+        if isinstance(path, str) and len(path) <= limits.MAX_VERSION and _VERSION_PATH.fullmatch(path)
+    )
+    return max(found, key=lambda path: (path.count("/"), path), default="")
+
+
+def find_target_version(dag_id: str, conf: Any) -> str | None:
+    """Return the version that a run puts into production, "" where it takes away what is there.
+
+    None: it does neither, or does not say which.
+    """
+    if dag_id == UNPUBLISH:
+        return ""
+    version = conf.get("version") if dag_id == PUBLISH and isinstance(conf, dict) else None
+    if isinstance(version, str) and 0 < len(version.strip()) <= limits.MAX_VERSION:
+        return version.strip()
+    return None
+
+
+def make_conf(dag_id: str, collection_id: int, version: str = "") -> dict[str, str]:
+    """Return the conf with which a run of a DAG is started for a collection, as Rikolti reads it."""
+    conf = {"collection_id": str(collection_id)}
+    return conf if dag_id == HARVEST else {**conf, "version": version}
 
 
 def run_page(key: RunKey) -> str | None:

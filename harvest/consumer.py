@@ -25,7 +25,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import close_old_connections
 
-from harvest import recording
+from harvest import recording, taskids
 from harvest.batching import Batch, group_by_run
 from harvest.checks import check_origin
 from harvest.deleter import MOST_AT_ONCE, Deleter
@@ -210,9 +210,9 @@ def _publish(batch: Batch) -> bool:
     try:
         tasks = chain(
             record_event.s([message.to_task() for message in batch.messages]).set(
-                argsrepr=f"({batch})", compression=COMPRESSION
+                argsrepr=f"({batch})", compression=COMPRESSION, **_task_id(batch)
             ),
-            recompute_run_status.s(),
+            recompute_run_status.s().set(**_task_id(batch)),
         )
         tasks.apply_async(retry=False)
     except HEALING as error:
@@ -224,6 +224,13 @@ def _publish(batch: Batch) -> bool:
         logger.exception("could not make a chain, recording its messages here")
         return _record_here(batch)
     return True
+
+
+def _task_id(batch: Batch) -> dict[str, str]:
+    """Return what makes a task's result one of its run's. Messages of no run have no more than any."""
+    if batch.key is None:
+        return {}
+    return {"task_id": taskids.for_messages(batch.key.dag_id, batch.key.dag_run_id)}
 
 
 def _record_here(batch: Batch) -> bool:

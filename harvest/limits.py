@@ -50,6 +50,9 @@ MAX_QUEUE = 80
 #: One line that says why: a run is lost, Airflow could not be asked, a notice was not sent.
 MAX_REASON = 500
 
+#: A version of a collection's data: a path of four folders at most, each with a date.
+MAX_VERSION = 255
+
 #: What an integer column of the databases holds.
 MAX_INTEGER = 2**31 - 1
 
@@ -64,6 +67,14 @@ MAX_BATCH_BYTES = 256 * 1024
 
 #: One transaction stores a batch. Beyond some hundred rows a larger one gains nothing.
 MAX_BATCH_MESSAGES = 200
+
+# --- A trigger ------------------------------------------------------------------------------------
+
+#: Collections that one submission starts runs for.
+MAX_TRIGGERED = 100
+
+#: Characters kept of what Airflow answers to a trigger.
+MAX_ANSWER = 10_000
 
 # --- A page ---------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from harvest import limits
+from harvest.queues import ABSENT
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 EVENTS = "rikolti-events"
 TASKS = "avram-tasks"
 DEAD_LETTERS = "-dlq"
-
-#: What SQS says of a queue that is not there, in its two protocols.
-ABSENT = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
 _DAY = 24 * 3600
 

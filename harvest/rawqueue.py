@@ -41,11 +41,11 @@ class RawQueue:
     def name(self) -> str:
         return self.url.rpartition("/")[2]
 
-    def receive(self, wait_seconds: int = LONG_POLL) -> list[SqsMessage]:
+    def receive(self, wait_seconds: int = LONG_POLL, most: int = MOST_AT_ONCE) -> list[SqsMessage]:
         """Return up to ten messages; fewer say that the queue is (nearly) empty."""
         response = self.client.receive_message(
             QueueUrl=self.url,
-            MaxNumberOfMessages=MOST_AT_ONCE,
+            MaxNumberOfMessages=most,
             WaitTimeSeconds=wait_seconds,
             MessageSystemAttributeNames=["SentTimestamp"],
         )

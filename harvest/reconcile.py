@@ -1,19 +1,25 @@
 """Which runs need a look, and what is done with each: the safety net under the events.
 
-It repairs what a lost task or a late collection or trigger left behind, and says of a run that fell
-silent that it did.
+It repairs what a lost task or a late collection or trigger left behind, says of a run that fell silent
+that it did, and asks Airflow what became of it.
 """
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 from itertools import chain, islice, zip_longest
 
-from django.db.models import F, Q, QuerySet
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db.models import QuerySet
+from django.utils import timezone
 
+from harvest import airflow_api, recording
+from harvest.airflow_api import AirflowError, Client, NotFound, Unavailable
 from harvest.models import HarvestRun
-from harvest.recording import mark_stale
 from harvest.recording.runs import stale_after
+
+logger = logging.getLogger(__name__)
 
 #: Runs looked at in one sweep, shared by its questions. The rest wait for the next, oldest first.
 SLICE = 500
@@ -22,20 +28,24 @@ SLICE = 500
 #: it is lost, or so late that doing its work does no harm.
 RECOMPUTE_GRACE = timedelta(minutes=5)
 
-#: A stale run changes by an event, which has a task of its own. The sweep only makes sure.
+#: A stale run whose Airflow nobody may ask changes by an event, which has a task of its own. The sweep
+#: only makes sure.
 LOOK_AGAIN_AFTER = timedelta(hours=1)
+
+#: For so long nobody else asks Airflow about a run: longer than a task may take. Who asks and is
+#: killed leaves the run to a later sweep.
+CLAIM = timedelta(minutes=2)
 
 
 def due_runs(now: datetime, limit: int = SLICE) -> list[int]:
     """Return the ids of the runs that need a look at this time, each once."""
     runs = HarvestRun.objects
-    not_looked_at = Q(stale_since=None) | Q(reconciled_at__lte=now - LOOK_AGAIN_AFTER)
+    silent = runs.silent(stale_after(), now)
     questions: tuple[QuerySet[HarvestRun], ...] = (
         runs.overdue(now, RECOMPUTE_GRACE).order_by("recompute_due_at"),
         runs.ahead(now + RECOMPUTE_GRACE).order_by("reconciled_at"),
-        runs.silent(stale_after(), now)
-        .filter(not_looked_at)
-        .order_by(F("reconciled_at").asc(nulls_first=True), "last_heard_at"),
+        silent.filter(look_again_at=None).order_by("last_heard_at"),
+        silent.filter(look_again_at__lte=now).order_by("look_again_at"),
         runs.unlinked().order_by("pk"),
         runs.untriggered().order_by("pk"),
     )
@@ -47,7 +57,31 @@ def due_runs(now: datetime, limit: int = SLICE) -> list[int]:
 
 def look_at(run_id: int) -> str:
     """Bring one run up to date. Return what it is now, in words for the task's result."""
-    run = mark_stale(run_id)
+    run = recording.mark_stale(run_id)
     if run is None:
         return "gone"
-    return f"stale since {run.stale_since:%Y-%m-%d %H:%M:%S} UTC" if run.stale_since else run.status
+    if run.stale_since is None:
+        return run.status
+    client = airflow_api.client_of(run.host)
+    asked_at = timezone.now()
+    planned = recording.plan_look(run_id, asked_at, LOOK_AGAIN_AFTER if client is None else CLAIM)
+    if client is not None and planned:
+        return _ask(client, run, asked_at)
+    return f"stale since {run.stale_since:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _ask(client: Client, run: HarvestRun, asked_at: datetime) -> str:
+    """Ask Airflow, with no transaction open, and record what came of it."""
+    try:
+        answer = client.get_run(run.dag_id, run.dag_run_id)
+    except NotFound as error:
+        recording.record_not_found(run.pk, str(error), asked_at)
+        return f"not in Airflow: {error}"
+    except (AirflowError, SoftTimeLimitExceeded) as error:
+        why = str(error) if isinstance(error, AirflowError) else "no answer in time"
+        retry_after = error.retry_after if isinstance(error, Unavailable) else None
+        recording.record_no_answer(run.pk, why, asked_at, retry_after)
+        logger.warning("could not ask %s of run %s: %s", run.host, run.pk, why)
+        return f"Airflow could not be asked: {why}"
+    recording.record_answer(run.pk, answer, asked_at)
+    return f"{answer.state} in Airflow"

@@ -8,13 +8,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from math import ceil
 from typing import Any
 
+from botocore.exceptions import BotoCoreError
 from celery import Signature, Task, shared_task
 from django.utils import timezone
 
-from harvest import delivery, reconcile, recording, telling
+from harvest import (
+    airflow_api,
+    backfill,
+    delivery,
+    readings,
+    reconcile,
+    recording,
+    redrive,
+    taskids,
+    telling,
+)
+from harvest.models import Redrive
 from harvest.sns import SqsMessage
 
 logger = logging.getLogger(__name__)
@@ -37,6 +50,17 @@ class PatientTask(Task):  # type: ignore[type-arg]
         if countdown:
             options["DelaySeconds"] = ceil(countdown)
         return super().apply_async(*args, **options)
+
+
+class RunTask(PatientTask):
+    """A task whose only argument is the id of a run, told by its own id too."""
+
+    def apply_async(
+        self, args: Any = None, *more: Any, task_id: str | None = None, **options: Any
+    ) -> Any:
+        if task_id is None and args:
+            task_id = taskids.for_run(*args)
+        return super().apply_async(args, *more, task_id=task_id, **options)
 
 
 class MessagesTask(PatientTask):
@@ -102,10 +126,65 @@ def reconcile_runs() -> str:
     return f"{len(run_ids)} runs to look at"
 
 
-@shared_task(name="harvest.reconcile_run", base=PatientTask, **RETRY)
+@shared_task(name="harvest.reconcile_run", base=RunTask, **RETRY)
 def reconcile_run(run_id: int) -> str:
-    """Look at one run: events again, links, staleness."""
+    """Look at one run: events again, links, staleness, and Airflow's word."""
     return f"run {run_id}: {reconcile.look_at(run_id)}"
+
+
+@shared_task(name="harvest.backfill_runs", base=PatientTask, **RETRY)
+def backfill_runs() -> str:
+    """Find the runs of late that sent nothing: a task for each host, DAG and slice of time."""
+    now = timezone.now()
+    windows = list(backfill.windows(now - backfill.REACH, now))
+    for window in windows:
+        backfill_window.delay(
+            window.host, window.dag_id, window.since.isoformat(), window.until.isoformat()
+        )
+    return f"{len(windows)} windows to list"
+
+
+@shared_task(name="harvest.backfill_window", base=PatientTask, **RETRY)
+def backfill_window(host: str, dag_id: str, since: str, until: str) -> str:
+    """Make the runs of one window that sent nothing. What can't be listed waits for the next time."""
+    client = airflow_api.client_of(host)
+    if client is None:
+        return f"{host} is not configured"
+    window = backfill.Window(host, dag_id, datetime.fromisoformat(since), datetime.fromisoformat(until))
+    try:
+        chunks = list(backfill.fill(client, window))
+    except airflow_api.AirflowError as error:
+        logger.warning("could not list the runs of %s on %s: %s", dag_id, host, error)
+        return f"{dag_id} on {host} could not be listed: {error}"
+    runs, made = sum(chunk.runs for chunk in chunks), sum(chunk.made for chunk in chunks)
+    return f"{dag_id} on {host}: {runs} runs, {made} of them new"
+
+
+@shared_task(name="harvest.read_queues", base=PatientTask, **RETRY)
+def read_queues() -> str:
+    """Read how full the queues are, and go on with redrives whose own task was lost."""
+    now = timezone.now()
+    outcome = readings.read_queues(now)
+    readings.forget_old_readings(now)
+    for one in redrive.left_alone(now):
+        redrive_dead_letters.delay(one.pk, one.slices)
+    return str(outcome)
+
+
+@shared_task(
+    name="harvest.redrive",
+    base=PatientTask,
+    **{**RETRY, "autoretry_for": (*recording.TransientError, BotoCoreError)},
+)
+def redrive_dead_letters(redrive_id: int, number: int) -> str:
+    """Do one slice of a redrive, and have the next done: each is short, whatever there is to do."""
+    one = Redrive.objects.open().filter(pk=redrive_id, slices=number).first()
+    if one is None:
+        return f"redrive {redrive_id}: slice {number} was done already"
+    wait = redrive.go_on(one)
+    if one.ended_at is None and redrive.next_slice(one, number):
+        redrive_dead_letters.apply_async((redrive_id, number + 1), countdown=wait)
+    return f"redrive {redrive_id}: {one.taken} of {one.total} {one.problem}".strip()
 
 
 @shared_task(name="harvest.tell", base=PatientTask, **RETRY)

@@ -19,7 +19,6 @@ from harvest import news, wording
 from harvest.airflow import run_page
 from harvest.models import Collection, HarvestRun, Notice, RunChange, Subscription
 from harvest.news import Interest, Kind, Standing, Told
-from harvest.reasons import reason_of, with_reasons
 from harvest.recording.runs import stale_after
 
 #: Changes considered in one transaction each, by one task. The rest wait for the next.
@@ -63,7 +62,7 @@ def consider(change_id: int, now: datetime, subscribers: Iterable[Subscriber]) -
     """
     with transaction.atomic():
         # The lock makes changes of one run be considered one after the other.
-        run = with_reasons(HarvestRun.objects.filter(changes=change_id)).select_for_update(of=("self",))
+        run = HarvestRun.objects.filter(changes=change_id).select_for_update(of=("self",))
         found = run.first()
         change = RunChange.objects.filter(pk=change_id, considered_at=None).first()
         if found is None or change is None:
@@ -191,7 +190,7 @@ def _report(
         since=standing.since,
         why=(run.lost_reason if kind is Kind.LOST else "")
         or (run.status_note if decided else "")
-        or reason_of(run),
+        or run.failure_reason,
         run_url=public_url("admin:harvest_harvestrun_change", run.pk),
         airflow_url=run_page(run.key),
     )

@@ -41,9 +41,13 @@ def monitoring_broker(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]
 
 @contextmanager
 def server(
-    command: Sequence[str | Path], variables: Mapping[str, str], port: int, log: Path
+    command: Sequence[str | Path],
+    variables: Mapping[str, str],
+    port: int | None,
+    log: Path,
+    patience: float = PATIENCE,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command that listens on a port of 127.0.0.1. Raises as :func:`local_aws` does."""
+    """Run a command that listens on a port of 127.0.0.1, or on none. Raises as those above do."""
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - our own words
             command,
@@ -55,7 +59,8 @@ def server(
             start_new_session=True,  # Ctrl-C reaches the others first, which need it to the end.
         )
     try:
-        _await_port(process, port, log)
+        if port is not None:
+            _await_port(process, port, log, patience)
         yield process
     finally:
         with suppress(ProcessLookupError):  # it has ended by itself
@@ -67,8 +72,8 @@ def server(
             process.wait()
 
 
-def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
+def _await_port(process: subprocess.Popen[bytes], port: int, log: Path, patience: float) -> None:
+    deadline = time.monotonic() + patience
     while process.poll() is None and time.monotonic() < deadline:
         try:
             socket.create_connection((HOST, port), timeout=1).close()

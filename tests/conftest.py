@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from harvest import airflow_api
 from local.servers import local_aws
+from tests.airflow_server import PASSWORD, PASSWORD_ENV, AirflowServer
 from tests.environment import LOCAL_AWS_PORT, TEMPORARY
 from tests.sns_server import SnsServer
 
@@ -36,3 +38,12 @@ def sns_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SnsS
         for name, value in server.variables.items():
             monkeypatch.setenv(name, value)
         yield server
+
+
+@pytest.fixture
+def airflow_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[AirflowServer]:
+    """A stand-in for Airflow, which this process may ask as soon as it is configured."""
+    monkeypatch.setenv(PASSWORD_ENV, PASSWORD)
+    with closing(AirflowServer()) as server:
+        yield server
+    airflow_api.configure({})

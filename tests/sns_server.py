@@ -66,14 +66,14 @@ class SnsServer:
         authority = trustme.CA()
         bundle = folder / "authority.pem"
         authority.cert_pem.write_to_path(str(bundle))
-        self._server = _Server(self._answer)
+        self._server = HttpServer(self._answer)
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             authority.issue_cert(name).configure_cert(context)
             self._server.socket = context.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
-        self._proxy = _Server(self._connect)
+        self._proxy = HttpServer(self._connect)
         self.variables = {
             "HTTPS_PROXY": f"http://127.0.0.1:{self._proxy.server_port}",
             "https_proxy": f"http://127.0.0.1:{self._proxy.server_port}",
@@ -100,7 +100,9 @@ class SnsServer:
             _carry(handler.connection, upstream)
 
 
-class _Server(ThreadingHTTPServer):
+class HttpServer(ThreadingHTTPServer):
+    """Lets a function answer every request, until it is ended."""
+
     daemon_threads = True
 
     def __init__(self, answer: Answer) -> None:
@@ -108,7 +110,7 @@ class _Server(ThreadingHTTPServer):
             def do_GET(self) -> None:
                 answer(self)
 
-            do_CONNECT = do_GET
+            do_CONNECT = do_POST = do_GET
 
             def log_message(self, *args: Any) -> None:
                 """Say nothing: what was asked for is kept."""

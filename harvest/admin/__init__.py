@@ -7,27 +7,32 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from harvest.admin import (
+    collections,
     events,
     notices,
     people,
-    registry,
+    queues,
     rejected,
     results,
     runs,
     schedules,
     subscriptions,
+    triggers,
 )
 
 __all__ = [
+    "collections",
     "events",
     "notices",
     "people",
-    "registry",
+    "queues",
     "rejected",
     "results",
     "runs",
     "schedules",
     "subscriptions",
+    "triggers",
 ]
 
+admin.site.index_template = "harvest/front.html"
 admin.site.index_title = _("Harvests and how they go")

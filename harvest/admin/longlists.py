@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
 
 from harvest import limits
 
@@ -65,6 +66,12 @@ class LongListPaginator(Paginator):  # type: ignore[type-arg]
         return Page(self.rows.filter(pk__in=list(keys)), number, self)
 
 
+def count_up_to_reach(rows: QuerySet[Any]) -> int:
+    """Return how many rows there are, of which no more than :data:`REACH` are counted."""
+    count = rows.order_by().values("pk")[: REACH + 1].count()
+    return count if count <= REACH else AtLeast(REACH)
+
+
 def page_asked_for(request: HttpRequest) -> int:
     """Return the number of a list's page, 1 where the address has none, or nonsense."""
     try:
@@ -74,27 +81,32 @@ def page_asked_for(request: HttpRequest) -> int:
 
 
 def search(
-    queryset: QuerySet[M], search_term: str, meanings: Callable[[str], Sequence[Q]]
+    queryset: QuerySet[M], search_term: str, meanings: Callable[[str], Iterable[Q]]
 ) -> tuple[QuerySet[M], bool]:
     """Return the rows that each word speaks of, as ``get_search_results`` does.
 
-    A word means the first of its meanings of which there is any. Looked for one by one, each can use
-    an index; all at once, over several tables, none could.
+    A word means the first of its meanings of which there is any, or else the last. Looked for one by
+    one, each can use an index; all at once, over several tables, none could. A generator works out what
+    is costly when its turn comes.
     """
     everything = queryset.model._base_manager
     for word in search_term.split()[: limits.MAX_WORDS]:
-        *others, last = meanings(word)
-        found = (meaning for meaning in others if everything.filter(meaning).exists())
-        queryset = queryset.filter(next(found, last))
+        meaning = Q()
+        for meaning in meanings(word):
+            if everything.filter(meaning).exists():
+                break
+        queryset = queryset.filter(meaning)
     return queryset, False
 
 
-def newest(queryset: QuerySet[M], column: str) -> QuerySet[M]:
-    """Return the :data:`SEARCHED` newest rows by an indexed column: those to search for any text.
+def newest(queryset: QuerySet[M], column: str, *, of: QuerySet[M] | None = None) -> QuerySet[M]:
+    """Return the :data:`SEARCHED` newest rows by an indexed column: those to search for any text. With
+    ``of``, those rows that are among the newest of it.
 
     By the column's value: with a subquery, PostgreSQL would search all rows and then see which are new.
     """
-    moments = queryset.order_by(f"-{column}").values_list(column, flat=True)
+    rows = queryset if of is None else of
+    moments = rows.order_by(f"-{column}").values_list(column, flat=True)
     for oldest in moments[SEARCHED - 1 : SEARCHED]:
         queryset = queryset.filter(**{f"{column}__gte": oldest})
     return queryset
@@ -108,6 +120,10 @@ class ValuesFilter(AllValuesFieldListFilter):
         # Whoever may publish chooses how many there are.
         values = islice(_distinct(field), limits.MAX_CHOICES)
         self.lookup_choices = list(values)  # type: ignore[assignment]
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for choice in super().choices(changelist):
+            yield choice if choice["display"] else {**choice, "display": _("(none)")}
 
 
 def _distinct(field: Any) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import django_stubs_ext
@@ -24,7 +25,7 @@ from harvest.admin.longlists import LongListPaginator, page_asked_for
 from harvest.strictjson import mend
 
 if TYPE_CHECKING:
-    from harvest.models import HarvestRun
+    from harvest.models import HarvestRun, HarvestTrigger
 
 django_stubs_ext.monkeypatch([admin.ModelAdmin])
 
@@ -34,7 +35,16 @@ M = TypeVar("M", bound=models.Model)
 EMPTY = "-"
 
 #: The shape beside word and colour: a status must be seen without the colour.
-STATUS_SHAPES = {"running": "▶", "succeeded": "✔", "failed": "✖", "stale": "⚠"}
+STATUS_SHAPES = {"running": "▶", "succeeded": "✔", "failed": "✖", "stale": "⚠", "lost": "∅"}
+
+#: Which of them the state of a trigger has.
+TRIGGER_LOOKS = {
+    "sent": "running",
+    "accepted": "succeeded",
+    "refused": "failed",
+    "unknown": "stale",
+    "absent": "failed",
+}
 
 
 class List(ChangeList):
@@ -109,26 +119,74 @@ class ReadOnlyAdmin(unfold.admin.ModelAdmin, admin.ModelAdmin[M]):
 
 
 def status_word(run: HarvestRun) -> SafeString:
-    """Return the run's status as shape, word and colour; stale is said beside running."""
-    look, word = run.status, run.get_status_display()
+    """Return the run's status as shape, word and colour; stale or lost is said beside it."""
+    seen, word = run.status, run.get_status_display()
     if run.stale_since:
-        look, word = "stale", _("%(status)s, stale") % {"status": word}
-    return _look(look, word)
+        seen, word = "stale", _("%(status)s, stale") % {"status": word}
+    if run.lost_since:
+        seen, word = "lost", _("%(status)s, lost") % {"status": run.get_status_display()}
+    return look(seen, word)
+
+
+def why_failed(run: HarvestRun) -> str:
+    """Return in one line why a run failed: by its newest error, or by the person who said so."""
+    if run.status != "failed":
+        return EMPTY
+    return one_line(run.failure_reason or run.status_note or _("not said"))
+
+
+def trigger_word(trigger: HarvestTrigger) -> SafeString:
+    """Return the state of a trigger, with the shape and colour of the status that it is most like."""
+    return look(TRIGGER_LOOKS[trigger.state], trigger.get_state_display())
 
 
 def failure_word(word: str) -> SafeString:
     """Return a word for what went wrong, with the shape and colour of a failed run."""
-    return _look("failed", word)
+    return look("failed", word)
 
 
-def _look(look: str, word: str) -> SafeString:
+def success_word(word: str) -> SafeString:
+    """Return a word for what went well, with the shape and colour of a run that did."""
+    return look("succeeded", word)
+
+
+def warning_word(word: str) -> SafeString:
+    """Return a word for what a person should look at, with the shape and colour of a stale run."""
+    return look("stale", word)
+
+
+def look(name: str, word: str) -> SafeString:
     """Return a word with a shape and a class of harvest/static/harvest/admin.css, which colours it."""
     return format_html(
         '<span class="status status-{}"><span aria-hidden="true">{}</span> {}</span>',
-        look,
-        STATUS_SHAPES[look],
+        name,
+        STATUS_SHAPES[name],
         word,
     )
+
+
+def moment(at: datetime | None) -> SafeString | str:
+    """Return a moment, or a dash for None. harvest/static/harvest/moments.js writes it in the viewer's
+    zone, whichever way it came into the page; UTC stays as its title, and without scripts as its text.
+    """
+    if at is None:
+        return EMPTY
+    at = at.astimezone(UTC)
+    utc = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), utc, utc)
+
+
+def duration(span: timedelta) -> str:
+    """Return how long something took, in its two largest units: "2 d 3 h", "5 min 0 s"."""
+    seconds = max(int(span.total_seconds()), 0)
+    parts = [
+        _("%d d") % (seconds // 86_400),
+        _("%d h") % (seconds // 3600 % 24),
+        _("%d min") % (seconds // 60 % 60),
+        _("%d s") % (seconds % 60),
+    ]
+    first = 0 if seconds >= 86_400 else 1 if seconds >= 3600 else 2 if seconds >= 60 else 3
+    return " ".join(parts[first : first + 2])
 
 
 def external_link(url: str | None, text: str) -> SafeString | str:
@@ -138,12 +196,12 @@ def external_link(url: str | None, text: str) -> SafeString | str:
     return format_html('<a href="{}" target="_blank" rel="noopener noreferrer">{}</a>', url, text)
 
 
-def page_link(target: models.Model | None) -> SafeString | str:
-    """Return a link to an object's own page."""
+def page_link(target: models.Model | None, text: str = "") -> SafeString | str:
+    """Return a link to an object's own page, by its name or another text."""
     if target is None:
         return EMPTY
     view = f"admin:{target._meta.app_label}_{target._meta.model_name}_change"
-    return format_html('<a href="{}">{}</a>', reverse(view, args=[target.pk]), str(target))
+    return format_html('<a href="{}">{}</a>', reverse(view, args=[target.pk]), text or str(target))
 
 
 def show_secret(

@@ -1,4 +1,4 @@
-"""Harvest runs: the list that answers what runs, what failed and why."""
+"""Harvest runs: their list is in runlist.py, here is a run's page."""
 
 from __future__ import annotations
 
@@ -7,58 +7,25 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.forms import ModelForm, TypedChoiceField
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext, ngettext
 
 from harvest import recording
 from harvest.admin import parts
-from harvest.admin.longlists import ValuesFilter, search
-from harvest.airflow import run_page
-from harvest.models import Collection, HarvestRun
-from harvest.reasons import reason_of, with_reasons
-
-#: Digits of a collection's id. More are no number to any database.
-MAX_COLLECTION_DIGITS = 10
-
-
-class StaleFilter(admin.SimpleListFilter):
-    title = _("staleness")
-    parameter_name = "stale"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("yes", gettext("stale")), ("no", gettext("not stale"))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[HarvestRun]) -> QuerySet[HarvestRun]:
-        if self.value() is None:
-            return queryset
-        return queryset.filter(stale_since__isnull=self.value() == "no")
+from harvest.admin.runlist import RunListAdmin
+from harvest.models import HarvestRun
 
 
 @admin.register(HarvestRun)
-class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
+class HarvestRunAdmin(RunListAdmin):
     """Runs as the pipeline knows them. A person changes nothing but the status, by a decision."""
 
-    list_display = (
-        "status_word",
-        "collection_name",
-        "why_failed",
-        "dag_id",
-        "last_heard_at",
-        "logical_date",
-        "status_source",
-        "airflow",
-    )
-    list_display_links = ("status_word",)
-    list_filter = ("status", StaleFilter, ("dag_id", ValuesFilter), "status_source", "last_heard_at")
-    list_select_related = ("collection",)
-    search_fields = ("conf_collection_id", "collection__name", "dag_run_id")
-    search_help_text = _("a collection's id or name, or how a DAG run id begins")
     actions = ("recompute",)
     fieldsets = (
         (
@@ -78,6 +45,7 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
                     "airflow",
                     "events",
                     "collection_name",
+                    "published",
                     "trigger",
                     "dag_id",
                     "dag_run_id",
@@ -92,17 +60,6 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
             {"fields": ("first_event_at", "last_heard_at", "stale_since", "reconciled_at")},
         ),
     )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[HarvestRun]:
-        return with_reasons(super().get_queryset(request))
-
-    def of_list(self, queryset: QuerySet[HarvestRun]) -> QuerySet[HarvestRun]:
-        return queryset.defer("dag_run_conf")
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[HarvestRun], search_term: str
-    ) -> tuple[QuerySet[HarvestRun], bool]:
-        return search(queryset, search_term, _meanings)
 
     # --- a person's decision ---
 
@@ -140,28 +97,6 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
 
     # --- what is shown ---
 
-    @admin.display(description=_("status"), ordering="status")
-    def status_word(self, run: HarvestRun) -> SafeString:
-        return parts.status_word(run)
-
-    @admin.display(description=_("collection"), ordering="collection__name")
-    def collection_name(self, run: HarvestRun) -> SafeString | str:
-        if run.collection is not None:
-            return parts.page_link(run.collection)
-        if run.conf_collection_id is not None:
-            return gettext("%d, not in the registry") % run.conf_collection_id
-        return parts.EMPTY
-
-    @admin.display(description=_("why it failed"))
-    def why_failed(self, run: HarvestRun) -> str:
-        if run.status != HarvestRun.Status.FAILED:
-            return parts.EMPTY
-        return parts.one_line(reason_of(run) or gettext("not said"))
-
-    @admin.display(description=_("Airflow"))
-    def airflow(self, run: HarvestRun) -> SafeString | str:
-        return parts.external_link(run_page(run.key), gettext("open"))
-
     @admin.display(description=_("events"))
     def events(self, run: HarvestRun) -> SafeString:
         count, errors = run.events.count(), run.events.filter(error=True).count()
@@ -178,15 +113,19 @@ class HarvestRunAdmin(parts.ReadOnlyAdmin[HarvestRun]):
     def trigger(self, run: HarvestRun) -> SafeString | str:
         return parts.page_link(run.harvest_trigger)
 
+    @admin.display(description=_("in production"))
+    def published(self, run: HarvestRun) -> str:
+        """Say what the run changed: by the runs before it that are known by now."""
+        if run.target_version is None or run.collection is None:
+            return parts.EMPTY
+        if run.status == HarvestRun.Status.FAILED:
+            return gettext("changed nothing, since it failed")
+        before = recording.version_before(run)
+        words = {"before": before or gettext("none"), "now": run.target_version or gettext("none")}
+        if before == run.target_version:
+            return gettext("version %(now)s, as before") % words
+        return gettext("version %(before)s → %(now)s") % words
+
     @admin.display(description=_("conf"))
     def conf(self, run: HarvestRun) -> SafeString:
         return parts.pretty_json(run.dag_run_conf)
-
-
-def _meanings(word: str) -> tuple[Q, ...]:
-    named = Collection.objects.filter(name__icontains=word)
-    meanings = Q(collection__in=named), Q(dag_run_id__startswith=word)
-    if word.isdecimal() and len(word) <= MAX_COLLECTION_DIGITS:
-        unlinked = Q(collection=None, conf_collection_id=word)
-        return Q(collection=word) | unlinked, *meanings
-    return meanings

@@ -20,6 +20,8 @@ __all__ = [
     "AirflowRun",
     "AlreadyExists",
     "Client",
+    "Host",
+    "Kind",
     "NotFound",
     "Refused",
     "TaskInstance",

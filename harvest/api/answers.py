@@ -11,7 +11,6 @@ from rest_framework import serializers
 from harvest import limits, telling
 from harvest.airflow import log_page, run_page
 from harvest.models import Collection, HarvestEvent, HarvestRun
-from harvest.reasons import reason_of
 from harvest.wording import one_line
 
 
@@ -42,6 +41,8 @@ class RunAnswer(serializers.ModelSerializer[HarvestRun]):
             "stale_since",
             "lost_since",
             "why",
+            "tasks_done",
+            "tasks_failed",
             "collection",
             "conf_collection_id",
             "dag_id",
@@ -55,7 +56,7 @@ class RunAnswer(serializers.ModelSerializer[HarvestRun]):
         )
 
     def get_why(self, run: HarvestRun) -> str:
-        return one_line(reason_of(run), limits.MAX_REASON)
+        return one_line(run.failure_reason, limits.MAX_REASON)
 
     @extend_schema_field(serializers.URLField())
     def get_url(self, run: HarvestRun) -> str:

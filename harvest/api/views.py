@@ -16,7 +16,6 @@ from rest_framework.views import APIView
 
 from harvest.api import answers, filters, paging
 from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
-from harvest.reasons import with_reasons
 
 SEE_RUNS = ("harvest.view_harvestrun", "harvest.view_collection")
 SEE_EVENTS = ("harvest.view_harvestevent",)
@@ -33,7 +32,7 @@ class RunViews(viewsets.ReadOnlyModelViewSet[HarvestRun]):
     lookup_value_converter = "int"
 
     def get_queryset(self) -> QuerySet[HarvestRun]:
-        runs = with_reasons(HarvestRun.objects.select_related("collection"))
+        runs = HarvestRun.objects.select_related("collection")
         return runs.defer("dag_run_conf", "airflow_note") if self.action == "list" else runs
 
     def get_serializer_class(self) -> type[answers.RunAnswer]:

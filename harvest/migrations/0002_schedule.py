@@ -37,6 +37,32 @@ def make_schedule(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
         },
     )
     tasks.get_or_create(
+        name="backfill_runs",
+        defaults={
+            "task": "harvest.backfill_runs",
+            "interval": find_or_make(apps, "IntervalSchedule", every=1, period="hours"),
+            "expire_seconds": 3600,
+            "description": (
+                "Lists the runs of the last two days in each Airflow of AIRFLOW_HOSTS, and makes those "
+                "that sent nothing."
+            ),
+        },
+    )
+    tasks.get_or_create(
+        name="read_queues",
+        defaults={
+            "task": "harvest.read_queues",
+            "interval": find_or_make(
+                apps, "IntervalSchedule", every=EVERY_MINUTES, period="minutes"
+            ),
+            "expire_seconds": EVERY_MINUTES * 60,
+            "description": (
+                "Reads how full the queues and their dead-letter queues are, warns of one that is too "
+                "full, and goes on with a redrive that was left alone."
+            ),
+        },
+    )
+    tasks.get_or_create(
         name="celery.backend_cleanup",
         defaults={
             "task": "celery.backend_cleanup",

@@ -1,12 +1,12 @@
 """The tables, and the constraints and indexes that the code relies on.
 
-Columns keep the registry's names, which its users know. What the pipeline writes is written by
-:mod:`harvest.recording` alone.
+Columns keep the registry's names, which its users know. Events, what a run tells, and rejected
+messages are written by :mod:`harvest.recording` alone.
 """
 
 from harvest.models.events import HarvestEvent
 from harvest.models.notices import Notice, Subscription
-from harvest.models.queues import QueueReading
+from harvest.models.queues import QueueReading, Redrive
 from harvest.models.registry import Collection, HarvestTrigger
 from harvest.models.rejected import RejectedMessage
 from harvest.models.runs import HarvestRun, RunChange
@@ -18,6 +18,7 @@ __all__ = [
     "HarvestTrigger",
     "Notice",
     "QueueReading",
+    "Redrive",
     "RejectedMessage",
     "RunChange",
     "Subscription",

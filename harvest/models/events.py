@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q, Window
+from django.db.models.functions import RowNumber
 from django.utils.translation import gettext_lazy as _
 
-from harvest import limits
+from harvest import airflow, limits
 from harvest.models.registry import Collection
 from harvest.models.runs import HarvestRun
+
+#: How many events that tell a version are read of each collection: those of some ten harvests.
+VERSION_EVENTS = 30
+
+
+class HarvestEventQuerySet(models.QuerySet["HarvestEvent"]):
+    def versions_of(self, collection_ids: Iterable[int]) -> dict[int, list[str]]:
+        """Return the versions that each collection's newest succeeded harvests made, newest first."""
+        of_its_collection = Window(
+            RowNumber(), partition_by="collection", order_by=("-sns_timestamp", "-message_id")
+        )
+        told = (
+            self.filter(collection__in=collection_ids)
+            .exclude(version="")
+            .filter(harvest_run__dag_id=airflow.HARVEST, harvest_run__status=HarvestRun.Status.SUCCEEDED)
+            .annotate(place=of_its_collection)
+            .filter(place__lte=VERSION_EVENTS)
+            .order_by("place")
+        )
+        versions: dict[int, list[str]] = {}
+        for collection_id, version in told.values_list("collection_id", "version"):
+            of_one = versions.setdefault(collection_id, [])
+            if version not in of_one:
+                of_one.append(version)
+        return versions
+
+
+def task_index() -> Func:
+    """Return an event's map_index, or -1 where it has none: not mapped, whoever published it.
+
+    As SQL without parameters, by which SQLite would not know the expression of an index.
+    """
+    return Func(F("map_index"), function="COALESCE", template="%(function)s(%(expressions)s, -1)")
 
 
 class HarvestEvent(models.Model):
@@ -37,6 +73,12 @@ class HarvestEvent(models.Model):
     try_number = models.IntegerField(null=True, blank=True)
     map_index = models.IntegerField(null=True, blank=True)
     rikolti_message = models.JSONField(null=True, blank=True)
+    version = models.CharField(
+        max_length=limits.MAX_VERSION,
+        blank=True,
+        default="",
+        help_text=_("That of the collection's data which the task made."),
+    )
     error = models.BooleanField(default=False)
     dag_level = models.BooleanField(
         default=False, help_text=_("Speaks of the run as a whole, not of a task.")
@@ -52,6 +94,8 @@ class HarvestEvent(models.Model):
     sqs_message = models.JSONField(default=dict, blank=True)
     sns_message = models.JSONField(default=dict, blank=True)
     recorded_at = models.DateTimeField()
+
+    objects = HarvestEventQuerySet.as_manager()
 
     class Meta:
         ordering = ("-sns_timestamp", "-dag_level", "-message_id")
@@ -79,6 +123,22 @@ class HarvestEvent(models.Model):
                 fields=("-sns_timestamp",),
                 condition=Q(dag_level=True),
                 name="event_newest_of_dag",
+            ),
+            # The versions that a collection has.
+            models.Index(
+                fields=("collection", "-sns_timestamp"),
+                condition=~Q(version=""),
+                name="event_newest_version",
+            ),
+            # Each event that is stored asks what its task said last.
+            models.Index(
+                F("harvest_run"),
+                F("task_id"),
+                task_index(),
+                F("sns_timestamp").desc(),
+                F("error").desc(),
+                condition=Q(task_id__isnull=False),
+                name="event_newest_of_task",
             ),
             # It is searched by how a task's name begins.
             models.Index(fields=("task_id",), opclasses=("varchar_pattern_ops",), name="event_task"),

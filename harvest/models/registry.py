@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models.functions import Upper
 from django.utils.translation import gettext_lazy as _
 
-from harvest import limits
+from harvest import airflow, limits
 
 
 class Collection(models.Model):
@@ -19,7 +19,18 @@ class Collection(models.Model):
     campus_names = models.JSONField(default=list, blank=True)
     harvest_type = models.CharField(max_length=255, blank=True)
     mapper_type = models.CharField(max_length=255, blank=True)
-    production_target_version = models.CharField(max_length=255, blank=True)
+    production_target_version = models.CharField(
+        max_length=limits.MAX_VERSION,
+        blank=True,
+        help_text=_("Follows the newest run that publishes or unpublishes and has not failed."),
+    )
+    registered_version = models.CharField(  # noqa: DJ001 - null where no run has decided yet
+        max_length=limits.MAX_VERSION,
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("The version before runs decided it, which is so again when all of them failed."),
+    )
 
     class Meta:
         ordering = ("name",)
@@ -33,6 +44,15 @@ class Collection(models.Model):
         return f"{self.name} ({self.id})"
 
 
+class HarvestTriggerQuerySet(models.QuerySet["HarvestTrigger"]):
+    def of_run(self, key: airflow.RunKey) -> HarvestTrigger | None:
+        """Return the trigger of a run: of its host or, where run or trigger names none, of its name."""
+        named = self.filter(dag_id=key.dag_id, dag_run_id=key.dag_run_id)
+        if key.host:
+            return named.filter(hostname__in=(key.host, "")).order_by("-hostname").first()
+        return named.order_by("hostname").first()
+
+
 class HarvestTrigger(models.Model):
     """A person's request to Airflow to start a run, and what Airflow answered."""
 
@@ -41,8 +61,14 @@ class HarvestTrigger(models.Model):
         ACCEPTED = "accepted", _("accepted")
         REFUSED = "refused", _("refused")
         UNKNOWN = "unknown", _("no answer: it may have started")
+        ABSENT = "absent", _("did not start")
 
-    collection = models.ForeignKey(Collection, on_delete=models.CASCADE, related_name="harvest_triggers")
+    collection = models.ForeignKey(
+        Collection,
+        on_delete=models.CASCADE,
+        related_name="harvest_triggers",
+        db_index=False,  # Another index begins with it.
+    )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.SET_NULL,
@@ -63,14 +89,25 @@ class HarvestTrigger(models.Model):
     stderr = models.TextField(_("error"), blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = HarvestTriggerQuerySet.as_manager()
+
     class Meta:
         ordering = ("-logical_date",)
+        constraints = (
+            # A second click finds the trigger of the first; a run looks for its trigger.
+            models.UniqueConstraint(
+                fields=("dag_id", "dag_run_id", "hostname"), name="harvest_trigger_once"
+            ),
+        )
         indexes = (
-            # A run looks for its trigger by these.
-            models.Index(fields=("dag_id", "dag_run_id"), name="trigger_of_run"),
+            models.Index(fields=("collection", "-logical_date"), name="trigger_newest_of_collection"),
             models.Index(fields=("-logical_date",), name="trigger_newest"),
         )
         permissions = (("trigger_run", "Can start runs in Airflow"),)
 
     def __str__(self) -> str:
         return f"{self.dag_id} {self.dag_run_id}"
+
+    @property
+    def key(self) -> airflow.RunKey:
+        return airflow.RunKey(self.hostname, self.dag_id, self.dag_run_id)

@@ -26,10 +26,15 @@ class HarvestRunQuerySet(models.QuerySet["HarvestRun"]):
 
     def silent(self, stale_after: StaleAfter, now: datetime) -> HarvestRunQuerySet:
         """Return the running runs that have sent nothing for as long as their DAG may be silent."""
+        silences = (stale_after.default, *stale_after.by_dag.values())
         silent = Q(last_heard_at__lte=now - stale_after.default) & ~Q(dag_id__in=stale_after.by_dag)
         for dag_id, silence in stale_after.by_dag.items():
             silent |= Q(dag_id=dag_id, last_heard_at__lte=now - silence)
-        return self.filter(silent, status=HarvestRun.Status.RUNNING)
+        return self.filter(
+            silent,
+            status=HarvestRun.Status.RUNNING,
+            last_heard_at__lte=now - min(silences),  # what an index can answer
+        )
 
     def overdue(self, now: datetime, grace: timedelta) -> HarvestRunQuerySet:
         """Return the runs whose status does not tell of all their events, though the time to do that
@@ -49,14 +54,15 @@ class HarvestRunQuerySet(models.QuerySet["HarvestRun"]):
     def untriggered(self) -> HarvestRunQuerySet:
         """Return the runs whose trigger has been written since their events came."""
         waiting = HarvestTrigger.objects.filter(harvest_runs=None)
-        own = waiting.filter(
-            dag_id=models.OuterRef("dag_id"),
-            dag_run_id=models.OuterRef("dag_run_id"),
-            logical_date=models.OuterRef("logical_date"),
+        named = waiting.filter(
+            dag_id=models.OuterRef("dag_id"), dag_run_id=models.OuterRef("dag_run_id")
         )
+        own = named.filter(hostname__in=(models.OuterRef("host"), ""))
         # The first condition lets the database begin with the few triggers that wait.
         return self.filter(
-            models.Exists(own), harvest_trigger=None, dag_run_id__in=waiting.values("dag_run_id")
+            models.Exists(own) | Q(models.Exists(named), host=""),
+            harvest_trigger=None,
+            dag_run_id__in=waiting.values("dag_run_id"),
         )
 
 
@@ -107,6 +113,14 @@ class HarvestRun(models.Model):
         help_text=_("Airflow's address; empty while no event has named it."),
     )
 
+    target_version = models.CharField(  # noqa: DJ001 - null where the run changes nothing
+        _("version to publish"),
+        max_length=limits.MAX_VERSION,
+        null=True,
+        blank=True,
+        help_text=_("What it puts into production by its conf; empty where it unpublishes."),
+    )
+
     status = models.CharField(max_length=9, choices=Status.choices, default=Status.RUNNING)
     status_source = models.CharField(
         max_length=7, choices=StatusSource.choices, default=StatusSource.EVENTS
@@ -129,6 +143,23 @@ class HarvestRun(models.Model):
     last_heard_at = models.DateTimeField(
         _("last event"),
         help_text=_("Of a run that has sent nothing: when Airflow says that it started."),
+    )
+    tasks_done = models.PositiveIntegerField(
+        default=0, editable=False, help_text=_("Tasks of which the newest event is no error.")
+    )
+    tasks_failed = models.PositiveIntegerField(
+        default=0, editable=False, help_text=_("Tasks of which the newest event is an error.")
+    )
+    errors = models.PositiveIntegerField(
+        default=0, editable=False, help_text=_("Events that say that something went wrong.")
+    )
+    failure_reason = models.CharField(
+        _("newest error"),
+        max_length=limits.MAX_REASON,
+        blank=True,
+        default="",
+        editable=False,
+        help_text=_("In one line: the last of the newest exception, else the reason that was given."),
     )
     stale_since = models.DateTimeField(
         null=True,
@@ -201,15 +232,34 @@ class HarvestRun(models.Model):
             models.Index(
                 fields=("collection", "-last_heard_at", "-id"), name="run_newest_of_collection"
             ),
+            # What is published is asked of the newest.
+            models.Index(
+                fields=("collection", "-logical_date"),
+                condition=Q(target_version__isnull=False),
+                name="run_newest_publication",
+            ),
+            models.Index(fields=("host", "-last_heard_at", "-id"), name="run_newest_of_host"),
+            models.Index(
+                fields=("-last_heard_at", "-id"),
+                condition=Q(stale_since__isnull=False),
+                name="run_newest_stale",
+            ),
+            models.Index(
+                fields=("-last_heard_at", "-id"),
+                condition=Q(errors__gt=0),
+                name="run_newest_with_errors",
+            ),
             models.Index(
                 fields=("-lost_since",), condition=Q(lost_since__isnull=False), name="run_lost"
             ),
-            # The sweep's questions: silent, overdue, unlinked; untriggered begins with the triggers.
+            # The sweep's questions: silent (not looked at yet, and due again), ahead, overdue, unlinked;
+            # untriggered begins with the triggers.
             models.Index(
-                fields=("reconciled_at", "last_heard_at"),
+                fields=("look_again_at", "last_heard_at"),
                 condition=Q(status="running"),
                 name="run_silent",
             ),
+            models.Index(fields=("reconciled_at",), condition=Q(status="running"), name="run_looked_at"),
             models.Index(
                 fields=("recompute_due_at",),
                 condition=Q(recompute_due_at__isnull=False),

@@ -1,21 +1,31 @@
 """The only writer of events, of a run's status and of rejected messages.
 
 ``record`` stores what arrived, ``recompute`` makes a run tell what its stored events say,
-``set_status`` is a person's word, ``replay`` gives a rejected message another chance.
+``set_status`` is a person's word, ``record_answer`` and its like are Airflow's, ``replay`` gives a
+rejected message another chance.
 Everything here may run twice, at once and in any order: the outcome depends on the set of messages.
 """
 
+from harvest.recording.answers import record_answer, record_no_answer, record_not_found
 from harvest.recording.events import NotVerified, Recorded, TransientError, record
+from harvest.recording.listed import record_listed
 from harvest.recording.replaying import replay
-from harvest.recording.runs import mark_stale, recompute, set_status
+from harvest.recording.runs import mark_stale, plan_look, recompute, set_status
+from harvest.recording.versions import version_before
 
 __all__ = [
     "NotVerified",
     "Recorded",
     "TransientError",
     "mark_stale",
+    "plan_look",
     "recompute",
     "record",
+    "record_answer",
+    "record_listed",
+    "record_no_answer",
+    "record_not_found",
     "replay",
     "set_status",
+    "version_before",
 ]

@@ -9,28 +9,37 @@ from datetime import datetime
 from django.contrib.auth.models import User
 
 from harvest.models import HarvestRun, RunChange
+from harvest.published import Statement
+from harvest.recording.versions import follow, statement_of
 
 Kind = RunChange.Kind
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What of a run makes history when it changes."""
+    """What of a run makes history when it changes, and what it says of its collection."""
 
     status: str
     stale: bool
     lost: bool
+    statement: Statement | None
 
     @classmethod
     def of(cls, run: HarvestRun) -> Standing:
-        return cls(run.status, run.stale_since is not None, run.lost_since is not None)
+        return cls(
+            run.status, run.stale_since is not None, run.lost_since is not None, statement_of(run)
+        )
 
 
 def keep_changes(
     run: HarvestRun, before: Standing, at: datetime, *, user: User | None = None, quiet: bool = False
 ) -> None:
-    """Write down how a saved, locked run differs from what it was. ``quiet``: no news to people."""
+    """Write down how a saved, locked run differs from what it was. ``quiet``: no news to people.
+
+    The version of its collection that is in production follows, too.
+    """
     now = Standing.of(run)
+    follow(before.statement, now.statement)
     kinds = [
         kind
         for kind, changed in (

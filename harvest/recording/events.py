@@ -9,13 +9,13 @@ from datetime import datetime
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
-from django.db.models import Count, Q
 from django.utils import timezone
 
 from harvest.airflow import Event, parse_event
 from harvest.certificates import CertificateUnavailable
 from harvest.errors import MalformedMessage
 from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
+from harvest.recording.counting import count, read_stored
 from harvest.recording.identity import locate_run
 from harvest.recording.origin import verifier
 from harvest.recording.rejected import reject
@@ -126,22 +126,23 @@ def _store(parsed: Sequence[tuple[SqsMessage, Event]], now: datetime) -> tuple[i
         HarvestEvent.objects.bulk_create(
             [_row(run, message, event, now) for message, event in parsed], ignore_conflicts=True
         )
+        stored = read_stored(ids, now)
         # Under the run's lock nobody else has recorded events of it at this very moment.
-        stored = HarvestEvent.objects.filter(message_id__in=ids).aggregate(
-            all=Count("pk"), new=Count("pk", filter=Q(harvest_run=run, recorded_at=now))
-        )
-        if stored["all"] < len(ids):
+        new = [event for event in stored if event.run_id == run.pk and event.recorded_at == now]
+        if len(stored) < len(ids):
             # SQLite's INSERT OR IGNORE also ignores what breaks any other constraint.
             raise IntegrityError("the database refused an event without a word")
-        if stored["new"] and run.recompute_due_at is None:
+        if new:
+            count(run, new)
             # So that a sweep finds the run, should the task that recomputes it get lost.
-            run.recompute_due_at = now
-            run.save(update_fields=["recompute_due_at"])
-        if not stored["new"] and not run.events.exists():
-            # Copies of another run's events, under another name: no reason to make a run.
+            run.recompute_due_at = run.recompute_due_at or now
+            run.save(update_fields=["tasks_done", "tasks_failed", "errors", "recompute_due_at"])
+        elif run.first_event_at is not None and not run.events.exists():
+            # Copies of another run's events, under another name: no reason to make a run. (One that
+            # Airflow told of has no first event.)
             run.delete()
             return None, 0
-    return run.pk, stored["new"]
+    return run.pk, len(new)
 
 
 def _row(run: HarvestRun, message: SqsMessage, event: Event, now: datetime) -> HarvestEvent:
@@ -154,6 +155,7 @@ def _row(run: HarvestRun, message: SqsMessage, event: Event, now: datetime) -> H
         try_number=event.try_number,
         map_index=event.map_index,
         rikolti_message=event.rikolti_message,
+        version=event.version,
         error=event.error,
         dag_level=event.dag_level,
         outcome=event.outcome.value,

@@ -2,15 +2,23 @@
 
 A run is known by host, DAG and run id, but old publishers don't name the host. Their events belong
 to the only host that has a run of that name; while there is none, or if there are several, to a run
-with no host. So the outcome depends on the events alone, not on the order in which they arrive.
+with no host. So the outcome depends on the events alone, not on the order in which they arrive. A run
+that Airflow tells of counts like one that events with its host told of.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
 from django.db import connection
 
 from harvest.airflow import Event, RunKey
+from harvest.airflow_api import AirflowRun
 from harvest.models import HarvestRun
+from harvest.recording.answers import forget_events
+from harvest.recording.counting import recount
 from harvest.recording.runs import fold
 
 
@@ -19,42 +27,51 @@ def locate_run(event: Event) -> HarvestRun:
 
     Must be called in a transaction.
     """
-    runs = HarvestRun.objects.of(event.key.dag_id, event.key.dag_run_id)
-    if event.key.host:
-        run = runs.filter(host=event.key.host).first()
+    first = {
+        "logical_date": event.logical_date,
+        "dag_run_conf": event.dag_run_conf,
+        "conf_collection_id": event.collection_id,
+        "first_event_at": event.sns_timestamp,
+        "last_heard_at": event.sns_timestamp,
+    }
+    return _locate(event.key, first)
+
+
+def locate_listed_run(host: str, listed: AirflowRun, asked_at: datetime) -> HarvestRun:
+    """Return the run that Airflow, asked at its own host, tells of; locked, and made if there is none.
+
+    Must be called in a transaction.
+    """
+    started = listed.start_date or listed.logical_date or asked_at
+    first = {"logical_date": listed.logical_date or started, "last_heard_at": started}
+    return _locate(RunKey(host, listed.dag_id, listed.dag_run_id), first)
+
+
+def _locate(key: RunKey, first: Mapping[str, Any]) -> HarvestRun:
+    """``first`` is what a run that is made has of its first event or mention."""
+    runs = HarvestRun.objects.of(key.dag_id, key.dag_run_id)
+    if key.host:
+        run = runs.filter(host=key.host).first()
         if run is not None:
             return run
 
-    _lock_name(event.key)
+    _lock_name(key)
     named = {run.host: run for run in runs}
     nameless = named.pop("", None)
 
-    if not event.key.host:
+    if not key.host:
         if len(named) == 1:
             return next(iter(named.values()))
-        return nameless or _create(event)
-    if event.key.host in named:  # made by another process, while this one waited
-        return named[event.key.host]
+        return nameless or HarvestRun.objects.create(**key._asdict(), **first)
+    if key.host in named:  # made by another process, while this one waited
+        return named[key.host]
     if not named and nameless is not None:
-        nameless.host = event.key.host
+        nameless.host = key.host
         nameless.save(update_fields=["host"])
         return nameless
     if len(named) == 1:
         _part_with_nameless_events(next(iter(named.values())))
-    return _create(event)
-
-
-def _create(event: Event) -> HarvestRun:
-    return HarvestRun.objects.create(
-        host=event.key.host,
-        dag_id=event.key.dag_id,
-        dag_run_id=event.key.dag_run_id,
-        logical_date=event.logical_date,
-        dag_run_conf=event.dag_run_conf,
-        conf_collection_id=event.collection_id,
-        first_event_at=event.sns_timestamp,
-        last_heard_at=event.sns_timestamp,
-    )
+    return HarvestRun.objects.create(**key._asdict(), **first)
 
 
 def _part_with_nameless_events(run: HarvestRun) -> None:
@@ -72,8 +89,11 @@ def _part_with_nameless_events(run: HarvestRun) -> None:
         last_heard_at=first.sns_timestamp,
     )
     nameless_events.update(harvest_run=nameless, collection=None)
-    fold(run)
-    fold(nameless)
+    if not run.events.exists():  # what is known of it, it has from Airflow
+        forget_events(run)
+    for parted in (run, nameless):
+        recount(parted)
+        fold(parted)
 
 
 def _lock_name(key: RunKey) -> None:

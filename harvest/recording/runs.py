@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import QuerySet, Subquery
+from django.db.models import F, Q, QuerySet, Subquery
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Right
 from django.utils import timezone
 
-from harvest.airflow import find_collection_id
+from harvest import limits
+from harvest.airflow import find_collection_id, find_target_version
 from harvest.models import Collection, HarvestEvent, HarvestRun, HarvestTrigger
 from harvest.recording.changes import Standing, keep_changes
 from harvest.status import StaleAfter, newest_event
+
+#: Between looks at a stale run of which nothing new is learned.
+FIRST_DISTANCE = timedelta(minutes=10)
+LONGEST_DISTANCE = timedelta(days=1)
+#: Errors of a run that are searched for an exception, newest first: a task's comes shortly before the
+#: run's own, which has none.
+SEARCHED_ERRORS = 10
 
 
 def stale_after() -> StaleAfter:
@@ -45,7 +55,7 @@ def set_status(
         run.status_set_at = now
         run.status_set_by = user
         run.status_note = note
-        _check_staleness(run, now)
+        check_staleness(run, now)
         run.save()
         keep_changes(run, before, now, user=user)
 
@@ -65,6 +75,26 @@ def mark_stale(run_id: int) -> HarvestRun | None:
     return run
 
 
+def plan_look(run_id: int, now: datetime, wait: timedelta) -> bool:
+    """Claim the look at a stale run that is due, so that nobody else takes it before ``wait`` is over.
+
+    Return False where another sweep has it, or it is not due yet. Compare-and-set: of several that try
+    at once one succeeds.
+    """
+    due = HarvestRun.objects.filter(pk=run_id, stale_since__isnull=False).filter(
+        Q(look_again_at=None)
+        | Q(look_again_at__lte=now)
+        | Q(look_again_at__gt=now + 2 * LONGEST_DISTANCE)  # by a clock that was ahead
+    )
+    return bool(due.update(look_again_at=now + wait, looks=F("looks") + 1))
+
+
+def distance(looks: int) -> timedelta:
+    """Return how long after so many looks the next one is: it doubles, up to a day."""
+    doublings = min(max(looks - 1, 0), 16)  # more would be over the longest in any case
+    return min(FIRST_DISTANCE * (1 << doublings), LONGEST_DISTANCE)
+
+
 def fold(run: HarvestRun) -> None:
     """Write to a locked run all that follows from its events. Queries don't grow with their number.
 
@@ -79,8 +109,11 @@ def fold(run: HarvestRun) -> None:
         _decide_status(run, newest)
         has_conf = newest.dag_run_conf != {}
         _describe(run, newest if has_conf else _newest(run.events.exclude(dag_run_conf={})) or newest)
-    _link(run)
-    _check_staleness(run, now)
+        if run.lost_since is not None and newest.sns_timestamp > run.lost_since:
+            run.lost_since, run.lost_reason = None, ""
+    run.failure_reason = _failure_reason(run)
+    link(run)
+    check_staleness(run, now)
     run.recompute_due_at = None
     run.save()
     keep_changes(run, before, now)
@@ -109,20 +142,38 @@ def _describe(run: HarvestRun, event: HarvestEvent) -> None:
     run.dag_run_conf = event.dag_run_conf
     run.logical_date = event.logical_date
     run.conf_collection_id = find_collection_id(event.dag_run_conf)
+    run.target_version = find_target_version(run.dag_id, event.dag_run_conf)
 
 
-def _link(run: HarvestRun) -> None:
-    """Link collection and trigger, if the registry knows them by now."""
+def _failure_reason(run: HarvestRun) -> str:
+    """Return what the newest errors say in one line: the last of an exception, or else a reason."""
+    if not run.errors:
+        return ""
+    # Their ends, as text: a stranger's may be of any type and length.
+    ends = (
+        Right(KeyTextTransform(key, "rikolti_message"), limits.MAX_FETCHED)
+        for key in ("exception", "reason")
+    )
+    newest = run.events.filter(error=True).order_by("-sns_timestamp", "-message_id")
+    errors = list(newest.values_list(*ends)[:SEARCHED_ERRORS])
+    texts = [text for key in range(2) for text in (error[key] for error in errors)]
+    lines = (text.strip().rpartition("\n")[2].strip() for text in texts if text)
+    return next(filter(None, lines), "")[: limits.MAX_REASON]
+
+
+def link(run: HarvestRun) -> None:
+    """Link a locked run to collection and trigger, if the registry knows them by now."""
     wanted = run.conf_collection_id
     if run.collection_id != wanted:
         known = Collection.objects.filter(pk=wanted).first() if wanted is not None else None
         if known != run.collection:
             run.collection = known
             run.events.update(collection=known)
-    if run.harvest_trigger_id is None:
-        run.harvest_trigger = HarvestTrigger.objects.filter(
-            dag_id=run.dag_id, dag_run_id=run.dag_run_id, logical_date=run.logical_date
-        ).first()
+    trigger = HarvestTrigger.objects.of_run(run.key)
+    if trigger is not None and trigger.state != HarvestTrigger.State.ACCEPTED:
+        # Its answer got lost: here is a better one.
+        HarvestTrigger.objects.filter(pk=trigger.pk).update(state=HarvestTrigger.State.ACCEPTED)
+    run.harvest_trigger = trigger
 
 
 def _is_stale(run: HarvestRun, now: datetime) -> bool:
@@ -131,7 +182,8 @@ def _is_stale(run: HarvestRun, now: datetime) -> bool:
     )
 
 
-def _check_staleness(run: HarvestRun, now: datetime) -> None:
-    """A run that ended, or was heard of again, is stale no more."""
+def check_staleness(run: HarvestRun, now: datetime) -> None:
+    """A run that ended, or was heard of again, is stale no more, and nobody looks again."""
     if run.stale_since is not None and not _is_stale(run, now):
-        run.stale_since = None
+        run.stale_since = run.look_again_at = None
+        run.looks = 0

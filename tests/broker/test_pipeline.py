@@ -6,7 +6,9 @@ import random
 
 from django_celery_results.models import TaskResult
 
+from harvest import taskids
 from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
+from harvest.tasks import reconcile_run
 from tests.broker.processes import Process, Processes, wait_until
 from tests.broker.traffic import Traffic, mixed
 from tests.broker.wire import Wire
@@ -68,6 +70,12 @@ def test_task_results_can_be_read(processes: Processes, wire: Wire) -> None:
     recomputed = TaskResult.objects.get(task_name="harvest.recompute_run_status")
     assert recomputed.task_args == f'"({run.pk},)"'
     assert recomputed.result == f'"run {run.pk}: running"'
+
+    reconcile_run.delay(run.pk)
+    wait_until(lambda: TaskResult.objects.filter(status="SUCCESS").count() == 3, "a third result")
+    ranges = taskids.ranges(run.pk, run.dag_id, run.dag_run_id)
+    for task_id in TaskResult.objects.values_list("task_id", flat=True):
+        assert any(low <= task_id < high for low, high in ranges)
 
 
 def test_2000_messages_with_copies_and_bodies_that_nobody_understands(

@@ -37,20 +37,20 @@ class Wire:
         """Publish an Airflow event to the topic, as Rikolti does."""
         self.sns.publish(TopicArn=settings.RIKOLTI_EVENTS_TOPIC_ARNS[0], Message=json.dumps(event))
 
-    def send(self, bodies: Iterable[str]) -> None:
-        """Put bodies on the raw queue as they are."""
+    def send(self, bodies: Iterable[str], queue: str = EVENTS) -> None:
+        """Put bodies on the raw queue, or on another, as they are."""
         batch: list[str] = []
         for body in bodies:
             if batch and (len(batch) == 10 or sum(map(len, [*batch, body])) > BATCH_BYTES):
-                self._send_batch(batch)
+                self._send_batch(batch, queue)
                 batch = []
             batch.append(body)
         if batch:
-            self._send_batch(batch)
+            self._send_batch(batch, queue)
 
-    def _send_batch(self, bodies: Sequence[str]) -> None:
+    def _send_batch(self, bodies: Sequence[str], queue: str) -> None:
         response = self.sqs.send_message_batch(
-            QueueUrl=self.url(EVENTS),
+            QueueUrl=self.url(queue),
             Entries=[{"Id": str(i), "MessageBody": body} for i, body in enumerate(bodies)],
         )
         assert not response.get("Failed"), response

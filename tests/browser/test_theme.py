@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from harvest import recording
-from harvest.models import HarvestRun
+from harvest.models import HarvestRun, QueueReading
 from tests import factories
 from tests.browser.conftest import OpenPage, log_in
 
@@ -107,6 +108,13 @@ def test_each_page_needs_nothing_from_elsewhere(page: Page) -> None:
     """The fixture sees to it; here the pages are opened, those of other packages too."""
     run = failed_run()
     recording.record([factories.sqs_message("not JSON")])
+    QueueReading.objects.create(
+        queue="rikolti-events-dlq",
+        source="rikolti-events",
+        read_at=timezone.now(),
+        visible=1,
+        in_flight=0,
+    )
     for view, *ids in (
         ("index",),
         ("harvest_harvestrun_change", run.pk),
@@ -115,6 +123,8 @@ def test_each_page_needs_nothing_from_elsewhere(page: Page) -> None:
         ("django_celery_beat_periodictask_add",),
         ("django_celery_beat_crontabschedule_changelist",),
         ("django_celery_results_taskresult_changelist",),
+        ("harvest_queues",),
+        ("harvest_redrive", "events"),
         ("auth_user_add",),
         ("auth_group_changelist",),
     ):

@@ -81,7 +81,8 @@ def small_disk(folder: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        # Lazily: an orphan of a killed worker may have the database open for a moment longer.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def sqlite_template(folder: Path) -> Path:

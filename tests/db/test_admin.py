@@ -95,7 +95,7 @@ def test_stale_run_is_seen_and_filtered(staff: Client) -> None:
     factories.make_run(stale_since=timezone.now(), dag_id="the_stale")
     factories.make_run(dag_id="the_other")
 
-    text = text_of(staff, list_url(HarvestRun, "?stale=yes"))
+    text = text_of(staff, list_url(HarvestRun, "?standing=stale"))
 
     assert "running, stale" in text
     assert re.findall(r'"field-dag_id[^>]*>\s*(\w+)', text) == ["the_stale"]

@@ -137,9 +137,12 @@ def test_too_many_requests_are_told_to_wait(api: Client, monkeypatch: pytest.Mon
 def test_run_of_the_list_says_what_the_admin_does(api: Client) -> None:
     collection = factories.make_collection(campus_names=["UC Davis"])
     run = factories.make_run(
-        collection=collection, conf_collection_id=27551, status="failed", dag_run_conf={"a": "b"}
+        collection=collection,
+        conf_collection_id=27551,
+        status="failed",
+        failure_reason="KeyError: 'isShownAt'",
+        dag_run_conf={"a": "b"},
     )
-    make_event(run, error=True, rikolti_message={"exception": "first\nKeyError: 'isShownAt'\n"})
 
     [answer] = ask(api, "/api/runs/")["results"]
 

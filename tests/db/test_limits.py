@@ -17,9 +17,11 @@ LENGTHS = {
     (HarvestRun, "airflow_state"): limits.MAX_STATE,
     (HarvestRun, "airflow_error"): limits.MAX_REASON,
     (HarvestRun, "lost_reason"): limits.MAX_REASON,
+    (HarvestRun, "target_version"): limits.MAX_VERSION,
     (HarvestEvent, "message_id"): limits.MAX_MESSAGE_ID,
     (HarvestEvent, "host"): limits.MAX_HOST,
     (HarvestEvent, "task_id"): limits.MAX_ID,
+    (HarvestEvent, "version"): limits.MAX_VERSION,
 }
 
 #: PostgreSQL's bound of an entry of an index, and the bytes of UTF-8's longest character.

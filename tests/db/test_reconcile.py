@@ -11,8 +11,8 @@ from pytest_django import Settings
 
 from harvest import recording
 from harvest.models import HarvestRun
-from harvest.reconcile import LOOK_AGAIN_AFTER, RECOMPUTE_GRACE, due_runs, look_at
-from tests.factories import START, complete, make_collection, make_run, make_trigger, message
+from harvest.reconcile import RECOMPUTE_GRACE, due_runs, look_at
+from tests.factories import HOST, START, complete, make_collection, make_run, make_trigger, message
 
 pytestmark = pytest.mark.django_db
 
@@ -93,19 +93,19 @@ def test_due_runs_without_exceptions(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("looked_at", "due"),
-    [(NOW - MINUTE, False), (NOW - LOOK_AGAIN_AFTER + MINUTE, False), (NOW - LOOK_AGAIN_AFTER, True)],
-    ids=["just now", "within the hour", "an hour ago"],
+    ("planned", "due"),
+    [(NOW + MINUTE, False), (NOW, True), (NOW - HOUR, True)],
+    ids=["later", "now", "before"],
 )
-def test_due_runs_stale_run_is_looked_at_once_an_hour(looked_at: datetime, due: bool) -> None:
+def test_due_runs_stale_run_is_looked_at_when_it_was_planned(planned: datetime, due: bool) -> None:
     run = make_quiet_run(
-        last_heard_at=NOW - 100 * HOUR, stale_since=NOW - 90 * HOUR, reconciled_at=looked_at
+        last_heard_at=NOW - 100 * HOUR, stale_since=NOW - 90 * HOUR, look_again_at=planned
     )
 
     assert due_runs(NOW) == [run.pk] * due
 
 
-def test_due_runs_silent_run_that_is_not_stale_yet_does_not_wait_for_the_hour() -> None:
+def test_due_runs_silent_run_that_is_not_stale_yet_does_not_wait() -> None:
     run = make_quiet_run(last_heard_at=NOW - 7 * HOUR, reconciled_at=NOW - MINUTE)
 
     assert due_runs(NOW) == [run.pk]
@@ -142,9 +142,9 @@ def test_due_runs_whose_trigger_is_written_by_now() -> None:
     names = {"dag_id": "harvest_collection", "dag_run_id": "manual__1", "logical_date": START}
     run = make_quiet_run(**names, status=Status.SUCCEEDED)
     make_quiet_run(**{**names, "dag_id": "publish_collection"})
-    make_quiet_run(**{**names, "logical_date": START + HOUR}, host="")
+    make_quiet_run(**names, host="https://other.example.org")
 
-    make_trigger(collection, **names)
+    make_trigger(collection, **names, hostname=HOST)
 
     assert due_runs(NOW) == [run.pk]
 
@@ -164,8 +164,8 @@ def test_due_runs_each_once_and_of_each_kind_the_most_urgent_first() -> None:
     make_collection(1)
     silent = {"last_heard_at": NOW - 7 * HOUR}
     unlinked = make_quiet_run(conf_collection_id=1)
-    looked_at_later = make_quiet_run(**silent, reconciled_at=NOW - 2 * HOUR)
-    looked_at = make_quiet_run(**silent, reconciled_at=NOW - 3 * HOUR)
+    looked_at_later = make_quiet_run(**silent, look_again_at=NOW - 2 * HOUR)
+    looked_at = make_quiet_run(**silent, look_again_at=NOW - 3 * HOUR)
     never_looked_at = make_quiet_run(**silent)
     silent_for_longer = make_quiet_run(last_heard_at=NOW - 8 * HOUR)
     overdue_later = make_quiet_run(recompute_due_at=NOW - HOUR, conf_collection_id=1, **silent)
@@ -173,12 +173,11 @@ def test_due_runs_each_once_and_of_each_kind_the_most_urgent_first() -> None:
 
     due = due_runs(NOW)
 
-    silent_in_order = [silent_for_longer, never_looked_at, looked_at, looked_at_later]
-    assert [pk for pk in due if pk in {run.pk for run in silent_in_order}] == [
-        run.pk for run in silent_in_order
-    ]
+    silent_runs = silent_for_longer, never_looked_at, looked_at, looked_at_later
+    assert due.index(silent_for_longer.pk) < due.index(never_looked_at.pk)
+    assert due.index(looked_at.pk) < due.index(looked_at_later.pk)
     assert due.index(overdue.pk) < due.index(overdue_later.pk)
-    assert sorted(due) == sorted(run.pk for run in (*silent_in_order, overdue, overdue_later, unlinked))
+    assert sorted(due) == sorted(run.pk for run in (*silent_runs, overdue, overdue_later, unlinked))
 
 
 def test_due_runs_no_kind_starves_another() -> None:
@@ -277,7 +276,7 @@ def test_look_at_leaves_a_persons_word() -> None:
 def test_look_at_twice_is_harmless() -> None:
     run_id = store(at=timezone.now() - 7 * HOUR)
     first = look_at(run_id)
-    before = HarvestRun.objects.defer("reconciled_at").values().get()
+    before = HarvestRun.objects.values().get()
 
     second = look_at(run_id)
 

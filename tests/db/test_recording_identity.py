@@ -48,6 +48,10 @@ def rows() -> set[tuple[Any, ...]]:
             run.first_event_at,
             run.last_heard_at,
             run.recompute_due_at,
+            run.tasks_done,
+            run.tasks_failed,
+            run.errors,
+            run.failure_reason,
             tuple(sorted(run.events.values_list("message_id", "host", "sns_timestamp"))),
         )
         for run in HarvestRun.objects.all()

@@ -359,9 +359,9 @@ def test_recompute_links_a_trigger_that_is_written_late() -> None:
     [
         {"dag_id": "publish_collection"},
         {"dag_run_id": "other"},
-        {"logical_date": START + timedelta(seconds=1)},
+        {"hostname": "https://other.example.org"},
     ],
-    ids=["dag", "run", "date"],
+    ids=["dag", "run", "host"],
 )
 def test_recompute_links_no_other_trigger(fields: dict[str, object]) -> None:
     make_trigger(make_collection(27551), **fields)

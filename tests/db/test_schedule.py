@@ -21,7 +21,9 @@ def test_schedule_is_there_after_migration() -> None:
     names = PeriodicTask.objects.values_list("name", "task", "enabled")
 
     assert sorted(names) == [
+        ("backfill_runs", "harvest.backfill_runs", True),
         ("celery.backend_cleanup", "celery.backend_cleanup", True),
+        ("read_queues", "harvest.read_queues", True),
         ("reconcile_runs", "harvest.reconcile_runs", True),
         ("tell", "harvest.tell", True),
     ]
@@ -37,13 +39,14 @@ def test_start_of_beat_leaves_what_an_operator_edited() -> None:
 
     schedule = Scheduler(app=app, lazy=False).schedule
 
-    assert sorted(schedule) == ["celery.backend_cleanup", "tell"]
+    assert sorted(schedule) == ["backfill_runs", "celery.backend_cleanup", "read_queues", "tell"]
     cleanup.refresh_from_db()
     assert cleanup.crontab.minute == "30"
 
 
-def test_sweeps_that_nobody_took_do_not_pile_up() -> None:
-    sweep = PeriodicTask.objects.get(name="reconcile_runs")
+@pytest.mark.parametrize("name", ["reconcile_runs", "read_queues"])
+def test_sweeps_that_nobody_took_do_not_pile_up(name: str) -> None:
+    sweep = PeriodicTask.objects.get(name=name)
 
     assert sweep.expire_seconds == sweep.interval.every * 60
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -181,7 +182,7 @@ def test_decision_of_a_person_is_news_with_its_reason() -> None:
 
 def test_quiet_change_is_told_to_nobody() -> None:
     run = factories.make_run(status="failed", last_heard_at=now())
-    before = recording.changes.Standing("running", stale=False, lost=False)
+    before = replace(recording.changes.Standing.of(run), status="running")
 
     recording.changes.keep_changes(run, before, now(), quiet=True)
 

@@ -17,8 +17,11 @@ from harvest.airflow import (
     RunKey,
     decode_conf,
     find_collection_id,
+    find_target_version,
+    find_version,
     is_web_address,
     log_page,
+    make_conf,
     parse_event,
     run_page,
 )
@@ -724,3 +727,61 @@ def test_memory_for_a_message_is_at_most_a_hundred_times_its_size(item: str) -> 
         tracemalloc.stop()
 
     assert peak <= 100 * len(large.body)
+
+
+# --- Versions -------------------------------------------------------------------------------------
+
+VERNACULAR = "27551/vernacular_metadata_2026-11-24T05:21:45/"
+MAPPED = f"{VERNACULAR}mapped_metadata_2026-11-24T05:22:03/"
+
+
+@pytest.mark.parametrize(
+    ("message", "version"),
+    [
+        ({"vernacular_version": VERNACULAR}, VERNACULAR),
+        ({"vernacular_version": VERNACULAR, "mapped_version": MAPPED}, MAPPED),
+        (MAPPED, MAPPED),
+        (MAPPED.rstrip("/"), MAPPED.rstrip("/")),
+        (f"{MAPPED}data/1.jsonl", ""),
+        ({"mapped_page_path": f"{MAPPED}data/1.jsonl"}, ""),
+        ({"path": MAPPED}, ""),
+        ([{"mapped_version": MAPPED}], ""),
+        ({"mapped_version": None, "other_version": 3}, ""),
+        ("done", ""),
+        (f"../{MAPPED}", ""),
+        (f"{VERNACULAR}{'x' * 250}", ""),
+        ({"mapped_version": f"{MAPPED}<script>"}, ""),
+        (None, ""),
+    ],
+)
+def test_find_version(message: Any, version: str) -> None:
+    assert find_version(message) == version
+    assert event(rikolti_message=message).version == version
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "conf", "version"),
+    [
+        ("publish_collection", {"collection_id": "1", "version": MAPPED}, MAPPED),
+        ("publish_collection", {"version": f" {MAPPED} "}, MAPPED),
+        ("publish_collection", {"collection_id": "1"}, None),
+        ("publish_collection", {"version": ""}, None),
+        ("publish_collection", {"version": 3}, None),
+        ("publish_collection", {"version": "x" * 256}, None),
+        ("publish_collection", "text", None),
+        ("unpublish_collection", {"version": MAPPED}, ""),
+        ("unpublish_collection", {}, ""),
+        ("harvest_collection", {"version": MAPPED}, None),
+    ],
+)
+def test_find_target_version(dag_id: str, conf: Any, version: str | None) -> None:
+    assert find_target_version(dag_id, conf) == version
+
+
+def test_make_conf_is_what_parsing_finds() -> None:
+    conf = make_conf("publish_collection", 27551, MAPPED)
+
+    assert conf == {"collection_id": "27551", "version": MAPPED}
+    assert find_collection_id(conf) == 27551
+    assert find_target_version("publish_collection", conf) == MAPPED
+    assert make_conf("harvest_collection", 27551) == {"collection_id": "27551"}

@@ -13,7 +13,19 @@ import pytest
 import harvest
 from avram.environment import ROOT
 
-PURE = ("limits", "errors", "strictjson", "sns", "airflow", "status", "batching", "news", "wording")
+PURE = (
+    "limits",
+    "errors",
+    "strictjson",
+    "sns",
+    "airflow",
+    "status",
+    "published",
+    "batching",
+    "news",
+    "wording",
+    "taskids",
+)
 
 #: As pure in what they know, with a library or two.
 WITHOUT_DJANGO = ("signing", "certificates", "webhooks")
@@ -37,23 +49,31 @@ ORDER = (
     "models.notices",
     "models",
     "recording.origin",
+    "recording.versions",
     "recording.changes",
+    "recording.counting",
     "recording.runs",
+    "recording.answers",
     "recording.identity",
     "recording.rejected",
     "recording.events",
+    "recording.listed",
     "recording.replaying",
     "recording",
+    "triggering",
     "reconcile",
-    "reasons",
+    "backfill",
+    "deleter",
+    "rawqueue",
+    "queues",
+    "readings",
+    "redrive",
     "telling",
     "delivery",
     "tasks",
     "results",
     "schedule",
     "checks",
-    "deleter",
-    "rawqueue",
     "consumer",
     "transport",
     "monitoring",

@@ -1,0 +1,250 @@
+"""The front page: what runs, what failed and why, and whether anybody has to do something.
+
+It asks the same few questions however many runs there are, each of which an index answers, and reads no
+more than :data:`MOST_RUNS` entries of one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import Count, Model, Q
+from django.db.models.functions import TruncDate
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+
+from harvest.admin import charts, parts
+from harvest.admin.longlists import count_up_to_reach
+from harvest.models import HarvestRun, QueueReading, RejectedMessage
+
+Status = HarvestRun.Status
+
+DAYS = 30
+
+#: Runs that the chart counts, the newest: a month of Rikolti's has some thousands.
+MOST_RUNS = 50_000
+
+#: Readings of a day: a handful of queues, each read every few minutes.
+MOST_READINGS = 3_000
+
+FAILURES = 10
+
+#: From the bottom of a column up.
+STACK = (Status.SUCCEEDED, Status.RUNNING, Status.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number of the front page, and the list that it counts. ``look`` is that of a status."""
+
+    label: str
+    value: int
+    url: str
+    look: str
+
+    @property
+    def mark(self) -> SafeString | str:
+        """The number in the look of its status, or plainly where there is none."""
+        return parts.look(self.look, str(self.value)) if self.value else "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    run: HarvestRun
+    collection: str
+    why: str
+    at: SafeString | str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A picture, and the same as a table: heads, then rows."""
+
+    picture: SafeString
+    heads: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    note: str = ""
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add to the context of the admin's index what its viewer may see. The theme calls this."""
+    now = timezone.now()
+    may_runs, may_rejected = (_may_view(request, model) for model in (HarvestRun, RejectedMessage))
+    numbers = [*(_run_numbers(now) if may_runs else ()), *(_rejected_numbers() if may_rejected else ())]
+    return {
+        **context,
+        "numbers": numbers,
+        "quiet": _quiet(numbers) if may_runs and may_rejected else "",
+        "runs_chart": _runs_chart(now) if may_runs else None,
+        "queues_chart": _queues_chart(now) if may_runs else None,
+        "failures": _failures() if may_runs else None,
+        "failed_url": _runs_url(status__exact=Status.FAILED),
+        "at": parts.moment(now),
+    }
+
+
+def _may_view(request: HttpRequest, model: type[Model]) -> bool:
+    name = model._meta.model_name
+    return any(request.user.has_perm(f"harvest.{verb}_{name}") for verb in ("view", "change"))
+
+
+def _runs_url(**query: str) -> str:
+    return f"{reverse('admin:harvest_harvestrun_changelist')}?{urlencode(query)}"
+
+
+def _run_numbers(now: datetime) -> Iterable[Number]:
+    runs = HarvestRun.objects
+    failed = runs.filter(status=Status.FAILED)
+    for label, rows, look, query in (
+        (_("running"), runs.filter(status=Status.RUNNING), "running", {"status__exact": "running"}),
+        (
+            _("failed in the last 24 hours"),
+            failed.filter(last_heard_at__gte=now - timedelta(hours=24)),
+            "failed",
+            {"status__exact": "failed", "within": "24h"},
+        ),
+        (
+            _("failed in the last 7 days"),
+            failed.filter(last_heard_at__gte=now - timedelta(days=7)),
+            "failed",
+            {"status__exact": "failed", "within": "7d"},
+        ),
+        (_("stale"), runs.filter(stale_since__isnull=False), "stale", {"standing": "stale"}),
+        (_("lost"), runs.filter(lost_since__isnull=False), "lost", {"standing": "lost"}),
+    ):
+        yield Number(label, count_up_to_reach(rows), _runs_url(**query), look)
+
+
+def _rejected_numbers() -> Iterable[Number]:
+    url = reverse("admin:harvest_rejectedmessage_changelist") + "?state=waiting"
+    waiting = count_up_to_reach(RejectedMessage.objects.filter(replayed_at=None))
+    yield Number(_("rejected messages that wait"), waiting, url, "failed")
+
+
+def _quiet(numbers: Iterable[Number]) -> str:
+    if any(number.value for number in numbers):
+        return ""
+    return _("All is quiet: nothing runs, nothing has failed for a week, no message waits for you.")
+
+
+# --- Failures -------------------------------------------------------------------------------------
+
+
+def _failures() -> list[Failure]:
+    failed = HarvestRun.objects.filter(status=Status.FAILED).select_related("collection")
+    rows = failed.defer("dag_run_conf", "airflow_note").order_by("-last_heard_at", "-pk")
+    return [
+        Failure(
+            run=run,
+            collection=str(run.collection) if run.collection else _collection_id(run),
+            why=parts.why_failed(run),
+            at=parts.moment(run.last_heard_at),
+            url=reverse("admin:harvest_harvestrun_change", args=[run.pk]),
+        )
+        for run in rows[:FAILURES]
+    ]
+
+
+def _collection_id(run: HarvestRun) -> str:
+    if run.conf_collection_id is None:
+        return _("no collection")
+    return _("%d, not in the registry") % run.conf_collection_id
+
+
+# --- Charts ---------------------------------------------------------------------------------------
+
+
+def _runs_chart(now: datetime) -> Chart:
+    first = now.astimezone(UTC).date() - timedelta(days=DAYS - 1)
+    runs = HarvestRun.objects.filter(last_heard_at__gte=datetime.combine(first, time.min, UTC))
+    newest = runs.order_by("-last_heard_at").values_list("last_heard_at", flat=True)
+    note = ""
+    for moment in newest[MOST_RUNS : MOST_RUNS + 1]:
+        first = moment.astimezone(UTC).date() + timedelta(days=1)  # that day would not be whole
+        runs = runs.filter(last_heard_at__gte=datetime.combine(first, time.min, UTC))
+        note = _("Only days within the newest %d runs are shown.") % MOST_RUNS
+    found: dict[date, dict[str, int]] = defaultdict(dict)
+    by_day = runs.order_by().annotate(day=TruncDate("last_heard_at", tzinfo=UTC))
+    for day, status, number in (
+        by_day.values("day", "status")
+        .annotate(number=Count("pk"))
+        .values_list("day", "status", "number")
+    ):
+        found[day][status] = number
+    # A clock that was ahead may have brought runs of tomorrow.
+    days = [
+        first + timedelta(days=index) for index in range((now.astimezone(UTC).date() - first).days + 1)
+    ]
+    bars = [
+        charts.Bar(f"{day:%m-%d}", tuple(found[day].get(status, 0) for status in STACK)) for day in days
+    ]
+    series = [(status.value, str(status.label)) for status in STACK]
+    return Chart(
+        _picture(charts.stacked_bars("runs-chart", _("Runs a day"), _told(found, days), series, bars)),
+        (_("day (UTC)"), *(word for _look, word in series)),
+        tuple(_row(day, found[day]) for day in reversed(days) if found[day]),
+        note,
+    )
+
+
+def _told(found: Mapping[date, Mapping[str, int]], days: Iterable[date]) -> str:
+    sums = [sum(found[day].get(status, 0) for day in days) for status in STACK]
+    return _("In %(days)d days %(succeeded)d succeeded, %(running)d are running, %(failed)d failed.") % {
+        "days": DAYS, "succeeded": sums[0], "running": sums[1], "failed": sums[2],
+    }  # fmt: skip
+
+
+def _row(day: date, numbers: Mapping[str, int]) -> tuple[Any, ...]:
+    text = day.isoformat()
+    return (
+        (text, _runs_url(last_heard_at_from=text, last_heard_at_to=text)),
+        *((str(numbers.get(status, 0)), "") for status in STACK),
+    )
+
+
+def _queues_chart(now: datetime) -> Chart | None:
+    since = now - timedelta(days=1)
+    readings = QueueReading.objects.filter(Q(read_at__gte=since) & Q(read_at__lte=now))
+    points: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    for queue, at, visible in readings.order_by("-read_at").values_list("queue", "read_at", "visible")[
+        :MOST_READINGS
+    ]:
+        points[queue].append(((at - since) / timedelta(days=1), visible))
+    if not points:
+        return None
+    drawn = [charts.Line(queue, tuple(reversed(points[queue]))) for queue in sorted(points)]
+    told = "; ".join(
+        _("%(queue)s: %(now)d wait, %(most)d at most")
+        % {
+            "queue": line.name,
+            "now": line.points[-1][1],
+            "most": max(value for _x, value in line.points),
+        }
+        for line in drawn
+    )
+    labels = [(0.0, _("24 hours ago")), (0.5, _("12 hours ago")), (1.0, _("now"))]
+    return Chart(
+        _picture(charts.lines("queues-chart", _("Messages that wait"), told, drawn, labels)),
+        (_("queue"), _("now"), _("at most")),
+        tuple(
+            (
+                (line.name, ""),
+                (str(line.points[-1][1]), ""),
+                (str(max(value for _x, value in line.points)), ""),
+            )
+            for line in drawn
+        ),
+    )
+
+
+def _picture(svg: str) -> SafeString:
+    return mark_safe(svg)  # noqa: S308 - harvest/admin/charts.py escapes whatever it is given

@@ -1,0 +1,99 @@
+"""Runs that sent nothing: Airflow lists all, and those that are not known are made.
+
+A run may fail before its first event, or all of its events be lost. Of runs that are known the list is
+an answer like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import NamedTuple
+
+from django.utils import timezone
+
+from harvest import recording
+from harvest.airflow import DAG_IDS, outcome_of_state
+from harvest.airflow_api import AirflowRun, Client, NotFound, hosts
+from harvest.models import HarvestRun
+
+#: How far back beat looks, hour by hour: a host that is away for less is caught up with.
+REACH = timedelta(days=2)
+
+#: What one task lists. A day of Rikolti has some hundred runs.
+SLICE = timedelta(hours=12)
+
+#: Runs that are looked up at once.
+_CHUNK = 100
+
+
+class Window(NamedTuple):
+    """The runs of one DAG on one host that started in a span of time, its ends included."""
+
+    host: str
+    dag_id: str
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What one chunk of a list has brought: runs in it, and those that were made, or would be."""
+
+    runs: int
+    made: int
+
+
+def windows(
+    since: datetime,
+    until: datetime,
+    of_hosts: Iterable[str] | None = None,
+    dag_ids: Iterable[str] = DAG_IDS,
+) -> Iterator[Window]:
+    """Yield what to list, the oldest first: for each host and DAG, in slices."""
+    on, of = list(hosts() if of_hosts is None else of_hosts), list(dag_ids)
+    while since < until:
+        end = min(since + SLICE, until)
+        yield from (Window(host, dag_id, since, end) for host in on for dag_id in of)
+        since = end
+
+
+def fill(client: Client, window: Window, *, dry_run: bool = False) -> Iterator[Listed]:
+    """List the runs of a window, and make those that are not known. Yield what each chunk brought.
+
+    Raises:
+        AirflowError: Airflow can't be asked. What was listed before is recorded.
+    """
+    asked_at = timezone.now()
+    listed = client.list_runs(window.dag_id, window.since, window.until)
+    try:
+        while chunk := list(islice(listed, _CHUNK)):
+            known = _known(window, chunk)
+            if not dry_run:
+                for run in chunk:
+                    if not _says_nothing_new(run, known.get(run.dag_run_id)):
+                        recording.record_listed(window.host, run, asked_at)
+            yield Listed(len(chunk), sum(run.dag_run_id not in known for run in chunk))
+    except NotFound:
+        return  # of a DAG that this Airflow does not have
+
+
+def _known(window: Window, chunk: Iterable[AirflowRun]) -> dict[str, HarvestRun]:
+    """Return the runs of a chunk that are known, also while no event has named their host."""
+    runs = HarvestRun.objects.filter(
+        dag_run_id__in=[run.dag_run_id for run in chunk],
+        dag_id=window.dag_id,
+        host__in=(window.host, ""),
+    ).order_by("host")  # that with a host last, so that it is the one that counts
+    return {run.dag_run_id: run for run in runs}
+
+
+def _says_nothing_new(listed: AirflowRun, known: HarvestRun | None) -> bool:
+    return (
+        known is not None
+        and bool(known.host)
+        and known.lost_since is None
+        and known.status == outcome_of_state(listed.state)
+    )

@@ -1,0 +1,32 @@
+// Moments in the viewer's zone. The server writes <time datetime="…" title="… UTC">…</time>, in UTC;
+// this replaces the text, in what the page has at first and in what is put into it later.
+"use strict";
+
+(() => {
+    const two = number => String(number).padStart(2, "0");
+
+    const local = at =>
+        `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ` +
+        `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+
+    function rewrite(root) {
+        const times = [...root.querySelectorAll("time[datetime]")];
+        if (root instanceof Element && root.matches("time[datetime]")) times.push(root);
+        for (const time of times) {
+            const at = new Date(time.dateTime);
+            const text = Number.isNaN(at.getTime()) ? time.textContent : local(at);
+            if (time.textContent !== text) time.textContent = text;
+        }
+    }
+
+    // For scripts that measure what they put in: the observer comes after them.
+    window.rewriteMoments = rewrite;
+
+    document.addEventListener("DOMContentLoaded", () => {
+        rewrite(document);
+        new MutationObserver(changes => {
+            for (const change of changes)
+                for (const node of change.addedNodes) if (node instanceof Element) rewrite(node);
+        }).observe(document.body, { childList: true, subtree: true });
+    });
+})();

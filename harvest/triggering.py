@@ -1,0 +1,162 @@
+"""Starting runs in Airflow for collections, by a person, and what became of that.
+
+A trigger is stored before its request goes out, under the name that the run will have: so a second click
+finds it, the run's first event finds it, and whatever ends this process leaves a trace.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+from django.utils.translation import gettext
+
+from harvest import airflow_api, limits
+from harvest.airflow import HARVEST, PUBLISH, UNPUBLISH, make_conf
+from harvest.airflow_api import AirflowError, AirflowRun, AlreadyExists, Client, NotFound, Unavailable
+from harvest.models import HarvestTrigger
+
+#: What a person may do, by the word that stands in addresses and in the ids of runs.
+DAGS = {"harvest": HARVEST, "publish": PUBLISH, "unpublish": UNPUBLISH}
+
+#: Seconds after which no further request of one submission goes out. One that hangs takes some more; the
+#: web server gives up a page after 30.
+SECONDS = 10.0
+
+TOKEN = re.compile(r"\A[0-9a-f]{16}\Z")
+
+State = HarvestTrigger.State
+
+
+class NotConfigured(Exception):
+    """AIRFLOW_HOSTS has no such host, so that nothing can be asked there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A run that is to be started: for which collection and, to publish or unpublish, which version."""
+
+    collection_id: int
+    version: str = ""
+
+
+def make_token() -> str:
+    """Return what tells the runs of one submission from all others: made when its form is shown."""
+    return secrets.token_hex(8)
+
+
+def run_id(action: str, collection_id: int, token: str) -> str:
+    """Return the id of a run in Airflow, the same however often its form is sent."""
+    return f"manual__avram-{action}-{collection_id}-{token}"
+
+
+def trigger(
+    action: str, orders: Sequence[Order], host: str, token: str, user: User | None
+) -> list[HarvestTrigger]:
+    """Start a run for each order, unless this form has started it before. Return the triggers as they
+    are by then, in the same order.
+
+    Once the host does not answer, or the time is up, nothing more goes out: the rest did not start.
+
+    Raises:
+        NotConfigured: the host is none of AIRFLOW_HOSTS.
+        ValueError: more orders than one submission may have, or a token of another form.
+    """
+    client = _client_of(host)
+    if len(orders) > limits.MAX_TRIGGERED or not TOKEN.fullmatch(token):
+        raise ValueError(f"{len(orders)} orders, token {token[:20]!r}")
+    dag_id, now, deadline = DAGS[action], timezone.now(), time.monotonic() + SECONDS
+    why_not = ""
+    triggers = []
+    for index, order in enumerate(orders):
+        if not why_not and time.monotonic() > deadline:
+            why_not = gettext("Not sent: the others had taken too long. Try again.")
+        made, new = HarvestTrigger.objects.get_or_create(
+            hostname=host,
+            dag_id=dag_id,
+            dag_run_id=run_id(action, order.collection_id, token),
+            defaults={
+                "collection_id": order.collection_id,
+                "user": user,
+                # Airflow 2 has one run of a DAG at a time, and starts none in the future.
+                "logical_date": now - timedelta(microseconds=len(orders) - index),
+                "dag_run_conf": make_conf(dag_id, order.collection_id, order.version),
+                "state": State.ABSENT if why_not else State.SENT,
+                "stderr": why_not,
+            },
+        )
+        if new and not why_not and not _send(client, made):
+            why_not = gettext("Not sent: the host had not answered before. Try again.")
+        triggers.append(made)
+    return triggers
+
+
+def look_again(made: HarvestTrigger) -> None:
+    """Ask Airflow what became of a trigger whose answer is missing, and store that.
+
+    Raises:
+        NotConfigured: its host is none of AIRFLOW_HOSTS any more.
+    """
+    _find(_client_of(made.hostname), made, gettext("Airflow knows no such run."))
+
+
+def _client_of(host: str) -> Client:
+    client = airflow_api.client_of(host)
+    if client is None:
+        raise NotConfigured(host)
+    return client
+
+
+def _send(client: Client, made: HarvestTrigger) -> bool:
+    """Send one request, and store the answer. Return whether there is one."""
+    try:
+        run = client.trigger_run(made.dag_id, made.dag_run_id, made.dag_run_conf, made.logical_date)
+    except AlreadyExists as error:
+        # By its id: then it is ours, of a request whose answer was lost. Or another one, of this date.
+        return _find(client, made, str(error))
+    except Unavailable as error:
+        _store(made, State.UNKNOWN, error=str(error))
+        return False
+    except AirflowError as error:
+        _store(made, State.REFUSED, error=str(error))
+    else:
+        _store(made, State.ACCEPTED, answer=_describe(run))
+    return True
+
+
+def _find(client: Client, made: HarvestTrigger, absent: str) -> bool:
+    """Look for a trigger's run, and store what is found. Return whether Airflow answered.
+
+    ``absent`` is what to say where there is none.
+    """
+    try:
+        run = client.get_run(made.dag_id, made.dag_run_id)
+    except NotFound:
+        _store(made, State.ABSENT, error=absent)
+    except AirflowError as error:
+        # What had not been sent is still known not to have started.
+        _store(made, State.ABSENT if made.state == State.ABSENT else State.UNKNOWN, error=str(error))
+        return not isinstance(error, Unavailable)
+    else:
+        _store(made, State.ACCEPTED, answer=_describe(run))
+    return True
+
+
+def _store(made: HarvestTrigger, state: State, *, answer: str = "", error: str = "") -> None:
+    """Store what became of a trigger, unless an event of its run has said meanwhile that it started."""
+    rows = HarvestTrigger.objects.filter(pk=made.pk)
+    if state != State.ACCEPTED:
+        rows = rows.exclude(state=State.ACCEPTED)
+    rows.update(state=state, stdout=answer[: limits.MAX_ANSWER], stderr=error[: limits.MAX_ANSWER])
+    made.refresh_from_db()
+
+
+def _describe(run: AirflowRun) -> str:
+    return json.dumps(asdict(run), default=str, indent=2, ensure_ascii=False)
