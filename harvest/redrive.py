@@ -38,6 +38,9 @@ SLICE_SECONDS = 20.0
 #: Seconds between looks at what SQS moves.
 LOOK_SECONDS = 10
 
+#: SQS may take so long to show a move that it has begun: until then it shows the one before.
+SETTLE = timedelta(minutes=1)
+
 #: Seconds that an empty queue is waited for: a short poll doesn't ask all of SQS's servers.
 WAIT_SECONDS = 2
 
@@ -160,6 +163,9 @@ def _follow_move(sqs: SQSClient, redrive: Redrive, dead: Queue) -> None:
     if _is_moving(move):
         _note(redrive, taken=taken, total=total)
         return
+    if _is_of_before(move, redrive) and timezone.now() - redrive.started_at < SETTLE:
+        _note(redrive)
+        return
     status = move.get("Status", "forgotten by SQS")
     problem = "" if status == "COMPLETED" else f"{status}: {move.get('FailureReason', '')}"
     _note(redrive, taken=taken, total=total, ended_at=timezone.now(), problem=_short(problem))
@@ -172,6 +178,10 @@ def _newest_move(sqs: SQSClient, dead: Queue) -> dict[str, Any]:
 
 def _is_moving(move: dict[str, Any]) -> bool:
     return move.get("Status") in ("RUNNING", "CANCELLING")
+
+
+def _is_of_before(move: dict[str, Any], redrive: Redrive) -> bool:
+    return bool(move.get("StartedTimestamp", 0) < redrive.started_at.timestamp() * 1000)
 
 
 # --- One by one
@@ -233,10 +243,14 @@ def _send_back_some(sqs: SQSClient, redrive: Redrive, source: Queue, dead: Queue
         MessageAttributeNames=["All"],
         MessageSystemAttributeNames=["AWSTraceHeader"],
     ).get("Messages", [])
-    for message in messages:
-        sqs.send_message(**_copy(message, source.url))
-        sqs.delete_message(QueueUrl=dead.url, ReceiptHandle=message["ReceiptHandle"])
-    _count(redrive, taken=len(messages))
+    taken = 0
+    try:
+        for message in messages:
+            sqs.send_message(**_copy(message, source.url))
+            sqs.delete_message(QueueUrl=dead.url, ReceiptHandle=message["ReceiptHandle"])
+            taken += 1
+    finally:
+        _count(redrive, taken=taken)
     return bool(messages)
 
 

@@ -1,4 +1,4 @@
-"""How full a queue was, drawn here as SVG: no script and no inline style, so that the strictest policy shows them.
+"""How full a queue was, as SVG: no script, no inline style, so that the strictest policy shows it.
 
 Their classes are those of harvest/static/harvest/admin.css.
 """

@@ -174,16 +174,12 @@ def _runs_chart(now: datetime) -> Chart:
         note = _("Only days within the newest %d runs are shown.") % MOST_RUNS
     found: dict[date, dict[str, int]] = defaultdict(dict)
     by_day = runs.order_by().annotate(day=TruncDate("last_heard_at", tzinfo=UTC))
-    for day, status, number in (
-        by_day.values("day", "status")
-        .annotate(number=Count("pk"))
-        .values_list("day", "status", "number")
-    ):
+    counted = by_day.values("day", "status").annotate(number=Count("pk"))
+    for day, status, number in counted.values_list("day", "status", "number"):
         found[day][status] = number
     # A clock that was ahead may have brought runs of tomorrow.
-    days = [
-        first + timedelta(days=index) for index in range((now.astimezone(UTC).date() - first).days + 1)
-    ]
+    shown = (now.astimezone(UTC).date() - first).days + 1
+    days = [first + timedelta(days=index) for index in range(shown)]
     bars = [
         charts.Bar(f"{day:%m-%d}", tuple(found[day].get(status, 0) for status in STACK)) for day in days
     ]
@@ -224,11 +220,7 @@ def _queues_chart(now: datetime) -> Chart | None:
     drawn = [charts.Line(queue, tuple(reversed(points[queue]))) for queue in sorted(points)]
     told = "; ".join(
         _("%(queue)s: %(now)d wait, %(most)d at most")
-        % {
-            "queue": line.name,
-            "now": line.points[-1][1],
-            "most": max(value for _x, value in line.points),
-        }
+        % {"queue": line.name, "now": line.points[-1][1], "most": _most(line)}
         for line in drawn
     )
     labels = [(0.0, _("24 hours ago")), (0.5, _("12 hours ago")), (1.0, _("now"))]
@@ -239,11 +231,15 @@ def _queues_chart(now: datetime) -> Chart | None:
             (
                 (line.name, ""),
                 (str(line.points[-1][1]), ""),
-                (str(max(value for _x, value in line.points)), ""),
+                (str(_most(line)), ""),
             )
             for line in drawn
         ),
     )
+
+
+def _most(line: charts.Line) -> int:
+    return max(value for _x, value in line.points)
 
 
 def _picture(svg: str) -> SafeString:

@@ -129,7 +129,9 @@ def status_word(run: HarvestRun) -> SafeString:
 
 
 def why_failed(run: HarvestRun) -> str:
-    """Return in one line why a run failed: by its newest error, or by the person who said so."""
+    """Return in one line why a run failed, by its newest error or the person who said so; or is lost."""
+    if run.status == "running" and run.lost_since:
+        return one_line(run.lost_reason)
     if run.status != "failed":
         return EMPTY
     return one_line(run.failure_reason or run.status_note or _("not said"))

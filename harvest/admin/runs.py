@@ -13,8 +13,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from harvest import recording
 from harvest.admin import parts
@@ -58,6 +58,23 @@ class HarvestRunAdmin(RunListAdmin):
         (
             _("Time"),
             {"fields": ("first_event_at", "last_heard_at", "stale_since", "reconciled_at")},
+        ),
+        (
+            _("What Airflow says"),
+            {
+                "fields": (
+                    "airflow_state",
+                    "airflow_checked_at",
+                    "airflow_started_at",
+                    "airflow_ended_at",
+                    "airflow_note",
+                    "lost_since",
+                    "lost_reason",
+                    "airflow_failures",
+                    "airflow_error",
+                    "look_again_at",
+                )
+            },
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -36,6 +37,8 @@ def main(executables: list[str]) -> int:
         with real_airflow(Path(executable).absolute(), folder) as airflow:
             print(f"Airflow {airflow.version} at {airflow.url}", flush=True)
             good = play(airflow) and good
+    if good:  # else the logs say why
+        shutil.rmtree(FOLDER)
     return int(not good)
 
 

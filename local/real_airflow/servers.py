@@ -1,4 +1,4 @@
-"""A real Airflow, from the executable of a virtual environment, in a folder that is thrown away."""
+"""A real Airflow, from the executable of a virtual environment, in a folder of its own."""
 
 from __future__ import annotations
 

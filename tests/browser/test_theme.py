@@ -63,7 +63,7 @@ def test_staff_log_in_and_see_what_failed(open_page: OpenPage, superuser: User) 
         page.get_by_role("button", name="Log in").click()
 
         row = page.get_by_role("row").filter(has_text="Postcards")
-        expect(row.locator(".status-failed")).to_have_text("✖ failed")
+        expect(row.locator(".status-failed").first).to_have_text("✖ failed")
         expect(row).to_contain_text("KeyError: 'isShownAt'")
 
 

@@ -91,6 +91,24 @@ def test_run_of_unknown_collection_says_so(staff: Client) -> None:
     assert "27551, not in the registry" in text_of(staff, list_url(HarvestRun))
 
 
+def test_lost_run_is_seen_with_its_reason_and_filtered(staff: Client) -> None:
+    lost = factories.make_run(
+        stale_since=timezone.now(),
+        lost_since=timezone.now(),
+        lost_reason="DAGRun not found",
+        dag_id="the_lost",
+    )
+    factories.make_run(dag_id="another")
+
+    text = text_of(staff, list_url(HarvestRun, "?lost=yes"))
+
+    assert "running, lost" in text
+    assert "DAGRun not found" in text
+    assert re.findall(r'"field-dag_id[^>]*>\s*(\w+)', text) == ["the_lost"]
+    page = text_of(staff, reverse("admin:harvest_harvestrun_change", args=[lost.pk]))
+    assert "What Airflow says" in page
+
+
 def test_stale_run_is_seen_and_filtered(staff: Client) -> None:
     factories.make_run(stale_since=timezone.now(), dag_id="the_stale")
     factories.make_run(dag_id="the_other")

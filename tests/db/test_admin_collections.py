@@ -74,17 +74,7 @@ def test_page_shows_the_newest_runs_first(staff: Client) -> None:
 
 def test_page_says_why_a_run_failed(staff: Client) -> None:
     collection = make_collection(1)
-    run = make_run(collection=collection, status="failed")
-    HarvestEvent.objects.create(
-        message_id="1",
-        harvest_run=run,
-        sns_timestamp=START,
-        outcome="failed",
-        error=True,
-        rikolti_message={"error": True, "exception": "Traceback …\nKeyError: 'isShownAt'\n"},
-        logical_date=START,
-        recorded_at=START,
-    )
+    make_run(collection=collection, status="failed", failure_reason="KeyError: 'isShownAt'")
 
     assert "KeyError: 'isShownAt'" in text_of(staff, page_url())
 

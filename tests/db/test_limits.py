@@ -15,6 +15,7 @@ LENGTHS = {
     (HarvestRun, "dag_run_id"): limits.MAX_ID,
     (HarvestRun, "host"): limits.MAX_HOST,
     (HarvestRun, "airflow_state"): limits.MAX_STATE,
+    (HarvestRun, "failure_reason"): limits.MAX_REASON,
     (HarvestRun, "airflow_error"): limits.MAX_REASON,
     (HarvestRun, "lost_reason"): limits.MAX_REASON,
     (HarvestRun, "target_version"): limits.MAX_VERSION,

@@ -73,14 +73,19 @@ def sqs(monkeypatch: pytest.MonkeyPatch) -> StubbedSqs:
     return stubbed
 
 
-def running(moved: int, started: int = 2) -> dict[str, Any]:
+def later() -> int:
+    """A moment after the beginning of a redrive, as SQS says it: in milliseconds."""
+    return int(timezone.now().timestamp() * 1000) + 1_000
+
+
+def running(moved: int) -> dict[str, Any]:
     return {
         "TaskHandle": "a handle",
         "Status": "RUNNING",
         "SourceArn": DEAD,
         "ApproximateNumberOfMessagesMoved": moved,
         "ApproximateNumberOfMessagesToMove": 3,
-        "StartedTimestamp": started,
+        "StartedTimestamp": later(),
     }
 
 
@@ -89,7 +94,7 @@ def ended(status: str, moved: int, **keys: Any) -> dict[str, Any]:
         "Status": status,
         "SourceArn": DEAD,
         "ApproximateNumberOfMessagesMoved": moved,
-        "StartedTimestamp": 2,
+        "StartedTimestamp": later(),
         **keys,
     }
 
@@ -133,6 +138,25 @@ def test_move_that_goes_on_already_is_followed(sqs: StubbedSqs) -> None:
     redrive.go_on(one)
 
     assert (one.way, one.taken) == ("move", 2)
+
+
+def test_move_that_sqs_does_not_show_yet_is_waited_for(sqs: StubbedSqs) -> None:
+    before = ended("COMPLETED", 9) | {"StartedTimestamp": 1}
+    one = begun(sqs)
+    sqs.queues()
+    sqs.moves(before)
+    sqs.answer("start_message_move_task", {"TaskHandle": "a handle"})
+    sqs.moves(before)
+
+    redrive.go_on(one)
+    assert (one.taken, one.ended_at) == (0, None)
+
+    Redrive.objects.update(started_at=timezone.now() - redrive.SETTLE)
+    one.refresh_from_db()
+    sqs.queues()
+    sqs.moves(before)
+    redrive.go_on(one)
+    assert one.ended_at is not None
 
 
 def test_move_that_fails_says_why(sqs: StubbedSqs) -> None:
@@ -216,6 +240,21 @@ def test_message_that_cannot_be_verified_stays(sqs: StubbedSqs, monkeypatch: Any
 
     one.refresh_from_db()
     assert (one.taken, one.rejected, one.ended_at, one.problem) == (1, 1, None, "no certificate")
+
+
+def test_tasks_that_went_back_are_counted_when_one_does_not(sqs: StubbedSqs) -> None:
+    sqs.queues()
+    one = redrive.begin(Redrive.Kind.TASKS, most=5)
+    sqs.queues()
+    sqs.answer("receive_message", {"Messages": [raw("one", 1), raw("two", 2)]})
+    sqs.answer("send_message", {"MessageId": "new"})
+    sqs.answer("delete_message", {})
+    sqs.refuse("send_message", "InvalidMessageContents", "not this one")
+
+    redrive.go_on(one)
+
+    assert one.taken == 1
+    assert "not this one" in one.problem
 
 
 def test_queue_that_refuses_ends_it(sqs: StubbedSqs) -> None:

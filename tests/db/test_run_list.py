@@ -109,7 +109,12 @@ def test_runs_are_filtered_by_standing_errors_and_host(staff: Client) -> None:
 
 
 def test_runs_are_filtered_by_campus(staff: Client) -> None:
-    campuses = (["UC Berkeley"], ["UC Berkeley", "UC Davis"], [], ["UC \"x\" 'Ö'"])
+    campuses: tuple[list[str], ...] = (
+        ["UC Berkeley"],
+        ["UC Berkeley", "UC Davis"],
+        [],
+        ["UC \"x\" 'Ö'"],
+    )
     one, both, _, odd = (
         make_run(collection=make_collection(number, campus_names=names))
         for number, names in enumerate(campuses, start=1)
