@@ -14,8 +14,8 @@ from avram import variables
 from avram.environment import ROOT, parse_stale_after
 from avram.variables import REGISTRY, Variable
 
-#: What may touch the environment itself: these write it, or read names that AIRFLOW_HOSTS gives; Flower's
-#: configuration is read before there are settings; REQUESTS_CA_BUNDLE is requests' own.
+#: What may touch the environment itself: these write it, or read names that AIRFLOW_HOSTS gives. What
+#: Flower reads comes before there are settings, and REQUESTS_CA_BUNDLE is requests' own.
 READERS = {
     "avram/environment.py",
     "avram/variables.py",
