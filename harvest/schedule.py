@@ -44,8 +44,8 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc] # it has no types
         """Do nothing: a migration makes the entries, once."""
 
     def all_as_schedule(self) -> Any:
-        """Read the schedule. While the database is away, what was read last goes on, or nothing, until it
-        can be read: else beat ends."""
+        """Read the schedule. While the database is away, what was read last goes on (at first: nothing),
+        since an error would end beat."""
         try:
             return super().all_as_schedule()
         except TransientError as error:

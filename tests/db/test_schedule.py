@@ -85,6 +85,7 @@ def test_database_that_is_away_ends_no_beat(monkeypatch: pytest.MonkeyPatch) -> 
     assert set(scheduler.schedule) == names - {"reconcile_runs"}
 
 
+@pytest.mark.django_db(transaction=True)  # the scheduler lets go of its connection
 def test_beat_that_starts_while_the_database_is_away_begins_when_it_is_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
