@@ -5,7 +5,7 @@ READY := .venv/ready
 PIP_COMPILE := --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgresql fuzz chaos bench audit real-airflow lint format pins clean
+.PHONY: help run test test-pages test-workers test-postgresql fuzz chaos bench audit real-airflow lint format pins clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -15,12 +15,17 @@ run: $(READY) ## set up, and start it all in this terminal: web, worker, beat, F
 
 test: $(READY) ## set up, and run all tests on SQLite and on PostgreSQL (TEST_DATABASE_URL, or one from a wheel)
 	@rm -f .coverage .coverage.*
-	$(MAKE) --no-print-directory test-sqlite test-postgresql
+	@$(BIN)/python -m local.browser
+	@# Three at a time: many of the tests wait for what they have started.
+	$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Oline) test-pages test-workers test-postgresql
 	@$(BIN)/coverage combine -q && $(BIN)/coverage report
 
-test-sqlite: $(READY) ## all tests, on SQLite
+test-pages: $(READY) ## the tests that need no worker, on SQLite
 	@$(BIN)/python -m local.browser
-	TEST_ENGINE=sqlite $(BIN)/coverage run -m pytest $(TESTS)
+	TEST_ENGINE=sqlite $(BIN)/coverage run -m pytest $(or $(TESTS),tests/unit tests/db tests/browser)
+
+test-workers: $(READY) ## the tests with real workers, and the short chaos, on SQLite
+	TEST_ENGINE=sqlite $(BIN)/coverage run -m pytest $(or $(TESTS),tests/broker tests/chaos)
 
 test-postgresql: $(READY) ## the tests that have to do with a database, on PostgreSQL
 	TEST_ENGINE=postgresql $(BIN)/coverage run -m pytest $(or $(TESTS),tests/db tests/broker/test_pipeline.py tests/broker/test_database_away.py tests/broker/test_secrets.py)

@@ -262,6 +262,7 @@ CELERY_RESULT_EXTENDED = True
 CELERY_RESULT_EXPIRES = 7 * 24 * 3600
 
 CELERY_BEAT_SCHEDULER = "harvest.schedule:Scheduler"
+CELERY_BEAT_SYNC_EVERY = 1  # so that pages know when a task was sent last
 CELERY_TIMEZONE = TIME_ZONE
 
 CELERY_WORKER_SEND_TASK_EVENTS = bool(MONITOR_BROKER_URL)
@@ -284,6 +285,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "botocore": {"level": "WARNING"},
+        "django": {"handlers": [], "propagate": True},  # in DEBUG it would say all twice
         "kombu": {"level": "WARNING"},
         "celery.worker.consumer.consumer": {"filters": ["first_line"]},
         "celery.worker.strategy": {"level": "WARNING"},  # each task, received; its end is enough

@@ -79,7 +79,15 @@ def _navigation(flower_url: str) -> list[dict[str, Any]]:
     ]
     if flower_url:
         # Of the template avram/templates/unfold/helpers/app_list.html: in a tab of its own.
-        machinery.append({"title": "Flower", "icon": "monitoring", "link": flower_url, "external": True})
+        machinery.append(
+            {
+                "title": "Flower",
+                "icon": "monitoring",
+                "link": flower_url,
+                "external": True,
+                "active": lambda request: False,  # its path may be /, which all paths begin with
+            }
+        )
     return [
         {
             "title": _("Harvests"),

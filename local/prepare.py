@@ -20,6 +20,7 @@ def main() -> None:
     _make_user()
     _make_collections()
     _hurry_sweep()
+    _read_queues()
 
 
 def _make_user() -> None:
@@ -47,6 +48,15 @@ def _make_collections() -> None:
                 "mapper_type": mapper,
             },
         )
+
+
+def _read_queues() -> None:
+    """Read how full the queues are once, as beat has it done every five minutes from now on."""
+    from django.utils import timezone
+
+    from harvest import readings
+
+    readings.read_queues(timezone.now())
 
 
 def _hurry_sweep() -> None:

@@ -34,8 +34,8 @@ BANNER = """
   Ctrl-C ends all of it. The database stays in {folder}.
 """
 WITH_DEMO = (
-    "six of them come and go, and change while you watch: reload the page.\n"
-    "                       The lost one goes stale after two minutes of silence."
+    "six of them come and go, and the list changes while you watch.\n"
+    "                       Two fall silent, and are stale after two minutes."
 )
 WITHOUT_DEMO = "none yet, since there is no demo (DEMO=0): publish some events."
 

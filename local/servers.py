@@ -26,7 +26,8 @@ def local_aws(port: int, log: Path, **variables: str) -> Iterator[subprocess.Pop
         RuntimeError: it ended, or does not listen; the log says why.
     """
     ministack = Path(sys.executable).with_name("ministack")
-    variables |= {"BIND_HOST": HOST, "GATEWAY_PORT": str(port)}
+    # Its MQTT would listen on a port of its own, on all addresses.
+    variables |= {"BIND_HOST": HOST, "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0"}
     with server([ministack], variables, port, log) as process:
         yield process
 

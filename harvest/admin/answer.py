@@ -61,10 +61,11 @@ def _why(run: HarvestRun, errors: Sequence[HarvestEvent]) -> str:
 def _since(run: HarvestRun, changes: Sequence[RunChange]) -> datetime | None:
     if run.status_source != Source.EVENTS:
         return run.status_set_at
+    newest = next((change.changed_at for change in changes if change.kind == run.status), None)
     if run.status != HarvestRun.Status.RUNNING:
-        return run.last_heard_at
-    again = next((change.changed_at for change in changes if change.kind == run.status), None)
-    return again or run.first_event_at or run.airflow_started_at
+        # What was recorded late was so before; what was said again has been so for longer.
+        return min(newest, run.last_heard_at) if newest else run.last_heard_at
+    return newest or run.first_event_at or run.airflow_started_at
 
 
 def _decided_by(run: HarvestRun) -> str:

@@ -76,7 +76,7 @@ def words_of(replayed: Replayed) -> Iterator[tuple[int, SafeString | str]]:
             "%d messages are still not understood, see their reasons.",
             number,
         )
-        yield messages.WARNING, format_html("{} {}", text % number, _reasons(replayed.rejected))
+        yield messages.WARNING, format_html("{} ({})", text % number, _reasons(replayed.rejected))
     if replayed.waiting:
         text = ngettext(
             "%d message can't be verified now, since the certificate of SNS can't be fetched. It is "
@@ -98,7 +98,7 @@ def _reasons(ids: Sequence[int]) -> SafeString:
     """Return why messages are rejected now, each with a link to its page."""
     again = RejectedMessage.objects.filter(pk__in=ids[:MAX_LINKS]).only("reason")
     return format_html_join(
-        " ",
+        ", ",
         '<a href="{}">{}</a>',
         (
             (reverse("admin:harvest_rejectedmessage_change", args=[row.pk]), row.get_reason_display())

@@ -188,7 +188,7 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
             "published": self._published(run),
             "trigger": parts.page_link(run.harvest_trigger),
             "numbers": numbers,
-            "errors": taskrows.event_rows(run, found.errors),
+            "went_wrong": taskrows.event_rows(run, found.errors),
             "more_errors": numbers["errors"] - len(found.errors),
             "picture": taskrows.picture_of(found),
             "tasks": taskrows.task_rows(run, found),
@@ -237,7 +237,7 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
             "instances": taskrows.instance_rows(run, mapped.instances),
             "before": mapped.page - 1,
             "after": mapped.page + 1 if mapped.more else None,
-            "media": self.media,
+            "media": forms.Media(js=["harvest/ondemand.js"]),
         }
         return render(request, "harvest/mapped.html" if fragment else "harvest/task.html", context)
 

@@ -55,12 +55,12 @@ class LinesField(forms.CharField):
 
 class SubscriptionForm(forms.ModelForm[Subscription]):
     kinds = forms.MultipleChoiceField(
-        label=_("tell of"),
+        label=_("Tell of"),
         choices=[(kind.value, text) for kind, text in KINDS.items()],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
     campuses = LinesField(
-        label=_("campuses"), help_text=_("As the collections name them, one a line. None: all.")
+        label=_("Campuses"), help_text=_("As the collections name them, one a line. None: all.")
     )
     dag_ids = LinesField(
         label=_("DAGs"), help_text=_("Such as harvest_collection, one a line. None: all.")

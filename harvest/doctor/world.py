@@ -161,7 +161,7 @@ def examine_life() -> Iterator[Finding]:
 
 def _judge_beat(sweep: PeriodicTask, now: datetime) -> Finding:
     if sweep.last_run_at is None:
-        return warning("Beat: it never sent a sweep.", START_BEAT)
+        return warning("Beat: it has sent no sweep yet.", f"Unless it has just started: {START_BEAT}")
     silence = now - sweep.last_run_at
     # Beat writes the time down every three minutes at the most.
     patience = sweep.schedule.run_every * MISSED_TICKS if sweep.interval else timedelta(days=1)

@@ -437,7 +437,7 @@ def test_doctor_finds_a_beat_that_stopped() -> None:
     ]
 
     sweeps.update(last_run_at=None)
-    assert any(line.startswith("warning  Beat: it never sent a sweep.") for line in doctor()[1])
+    assert any(line.startswith("warning  Beat: it has sent no sweep yet.") for line in doctor()[1])
 
     sweeps.update(enabled=False)
     (found,) = faults()

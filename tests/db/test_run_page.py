@@ -133,7 +133,7 @@ def test_page_shows_so_many_tasks_errors_and_events(staff: Client) -> None:
 
     assert [row.name for row in context["tasks"]] == [f"task_{n:03}" for n in range(limits.MAX_TASKS)]
     assert context["more_tasks"]
-    assert len(context["errors"]) == limits.MAX_ERRORS
+    assert len(context["went_wrong"]) == limits.MAX_ERRORS
     assert context["more_errors"] == 100 - limits.MAX_ERRORS
     assert len(context["events"]) == limits.MAX_ROWS
 
@@ -165,6 +165,22 @@ def test_answer_says_status_why_and_who_decided(staff: Client) -> None:
     assert told.since == START + timedelta(seconds=5)
     assert told.decided_by == "events: the newest decides"
     assert told.next_look is None
+
+
+def test_page_of_a_failed_run_complains_of_no_form(staff: Client) -> None:
+    run = recorded(task_error())
+
+    assert "errornote" not in text_of(staff, url_of(run))
+
+
+def test_run_failed_since_it_first_did(staff: Client) -> None:
+    recorded(task_error())
+    run = recorded(task_error(seconds=4))
+    run.changes.update(changed_at=START + timedelta(seconds=1))
+
+    assert f'Since</dt><dd><time datetime="{(START + timedelta(seconds=1)).isoformat()}"' in text_of(
+        staff, url_of(run)
+    )
 
 
 def test_running_run_says_when_it_is_looked_at(staff: Client) -> None:
@@ -235,7 +251,7 @@ def test_newest_attempt_stands_in_front_and_the_earlier_ones_stay(staff: Client)
         1,
     )
     assert task.instance.earlier[0].line == "KeyError: 'isShownAt'"
-    assert {row.task: row.mended for row in context["errors"]} == {
+    assert {row.task: row.mended for row in context["went_wrong"]} == {
         "fetch": True,
         "(the run as a whole)": False,
     }
