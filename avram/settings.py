@@ -152,6 +152,13 @@ STALE_AFTER, STALE_AFTER_BY_DAG = variables.STALE_AFTER.read()
 #: Which Airflows may be asked about their runs, by the address that events give.
 AIRFLOW_HOSTS = parse_airflow_hosts(variables.AIRFLOW_HOSTS.read(), debug=DEBUG)
 
+#: How long what is not for ever is kept: harvest/retention.py.
+RETAIN_ENVELOPES = variables.RETAIN_ENVELOPES.read()
+RETAIN_RESULTS = variables.RETAIN_RESULTS.read()
+RETAIN_READINGS = variables.RETAIN_READINGS.read()
+RETAIN_REPLAYED = variables.RETAIN_REPLAYED.read()
+RETAIN_NOTICES = variables.RETAIN_NOTICES.read()
+
 # --- Health ---------------------------------------------------------------------------------------
 
 #: Where processes leave their signs of life for `manage.py alive`: one folder a machine or container.
@@ -209,7 +216,7 @@ CELERY_TASK_TIME_LIMIT = 60
 
 CELERY_RESULT_BACKEND = "harvest.results:ResultBackend"
 CELERY_RESULT_EXTENDED = True
-CELERY_RESULT_EXPIRES = 7 * 24 * 3600
+CELERY_RESULT_EXPIRES = RETAIN_RESULTS
 
 CELERY_BEAT_SCHEDULER = "harvest.schedule:Scheduler"
 CELERY_TIMEZONE = TIME_ZONE

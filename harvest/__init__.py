@@ -33,6 +33,7 @@ deleter         deletes messages in batches, in the background
 rawqueue        the raw queue: receive, delete, hide
 queues          all queues as SQS knows them, with their dead-letter queues
 readings        how full they are, read and kept
+retention       what is kept for a while only
 redrive         dead letters, taken up again
 tasks           the Celery tasks record_event → recompute_run_status, the sweep, and what beat sends
 results         where task results are kept

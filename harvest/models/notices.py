@@ -58,6 +58,7 @@ class Notice(models.Model):
     class Meta:
         ordering = ("-created_at", "-pk")
         constraints = (models.UniqueConstraint(fields=("subscription", "change"), name="notice_once"),)
+        indexes = (models.Index(fields=("-created_at", "-id"), name="notice_newest"),)
 
     def __str__(self) -> str:
         return f"{self.kind} to {self.subscription}"

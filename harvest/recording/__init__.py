@@ -2,12 +2,13 @@
 
 ``record`` stores what arrived, ``recompute`` makes a run tell what its stored events say,
 ``set_status`` is a person's word, ``record_answer`` and its like are Airflow's, ``replay`` gives a
-rejected message another chance.
+rejected message another chance, ``empty_envelopes`` and ``delete_rejected`` let go what is old.
 Everything here may run twice, at once and in any order: the outcome depends on the set of messages.
 """
 
 from harvest.recording.answers import record_answer, record_no_answer, record_not_found
 from harvest.recording.events import NotVerified, Recorded, TransientError, record
+from harvest.recording.forgetting import delete_rejected, empty_envelopes
 from harvest.recording.listed import record_listed
 from harvest.recording.replaying import replay
 from harvest.recording.runs import mark_stale, plan_look, recompute, set_status
@@ -17,6 +18,8 @@ __all__ = [
     "NotVerified",
     "Recorded",
     "TransientError",
+    "delete_rejected",
+    "empty_envelopes",
     "mark_stale",
     "plan_look",
     "recompute",
