@@ -98,6 +98,8 @@ if "postgresql" in DATABASES["default"]["ENGINE"]:
         "options": "-c lock_timeout=20s",
         **DATABASES["default"].get("OPTIONS", {}),
     }
+#: The database of a registry that ran before this, for import_registry, which only reads it.
+REGISTRY_DATABASE = variables.REGISTRY_DATABASE_URL.find()
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Web ------------------------------------------------------------------------------------------

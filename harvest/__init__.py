@@ -54,6 +54,7 @@ For people:
 provision       topic and queues: what should be there, and making it so
 permissions     what each process may do with the queues
 doctor/         how the live world is, and what to do about it
+oldregistry/    taking over the runs and events of a registry that ran before this
 admin/          one file a family of pages
 management/     rikolti_status, publish_events, setup_queues, doctor, alive and the like
 apps            the Django app, which registers the checks

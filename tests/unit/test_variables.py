@@ -35,6 +35,7 @@ MISTAKES = {
         "https://sqs.us-west-2.amazonaws.com/avram-tasks",
         "not the URL of a queue",
     ),
+    "REGISTRY_DATABASE_URL": ("mysql://user:s3cr3t@host/name", "begins with neither"),
     "STALE_AFTER": ("banana", "is no duration"),
     "AIRFLOW_HOSTS": ("[]", "no JSON object|file that can be read"),
     "MONITOR_BROKER_URL": ("amqp://guest:s3cr3t@host", "begins with none of redis://"),
