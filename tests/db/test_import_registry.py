@@ -375,7 +375,7 @@ def test_source_on_postgresql(settings: Settings) -> None:
             """
             CREATE TABLE old_runs AS
                 SELECT 5 AS id, 'harvest_collection' AS dag_id, 'r' AS dag_run_id, 'succeeded' AS status,
-                    now() - interval '1 year' AS logical_date, '{"collection_id": 1}'::jsonb AS dag_run_conf;
+                    now() - interval '1 year' AS logical_date, '{}'::jsonb AS dag_run_conf;
             CREATE TABLE old_events AS
                 SELECT 6 AS id, 5 AS harvest_run_id, now() - interval '1 year' AS sns_timestamp,
                     '{"dag_complete": false}'::jsonb AS rikolti_message
