@@ -6,10 +6,12 @@ from __future__ import annotations
 import tests.environment  # noqa: F401 isort: skip - sets what Django reads
 
 import json
+import os
 from unittest import mock
 
 import django
 
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
 django.setup()
 
 from celery_app import app  # noqa: E402
