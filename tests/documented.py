@@ -19,8 +19,12 @@ NOT_RUN = {
     "cp deploy/systemd": "writes to /etc; the units are looked at by test_deploy",
     "systemctl ": "needs systemd",
     "celery -A celery_app:monitor ": "needs a worker and Valkey: tests/broker/test_monitoring has them",
+    "python manage.py doctor": "asks Amazon; tests/broker/test_doctor.py has it",
     "python manage.py dumpdata library_collection": "of the registry, which is not here",
     ".venv/bin/python -m fuzz var/fuzz/": "of a finding, of which there is none",
+    "createdb ": "tests/db/test_backup runs it, by other names",
+    "pg_dump ": "tests/db/test_backup runs it, by other names",
+    "pg_restore ": "tests/db/test_backup runs it, by other names",
 }
 
 _BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
