@@ -102,6 +102,8 @@ if "postgresql" in DATABASES["default"]["ENGINE"]:
         "options": "-c lock_timeout=20s",
         **DATABASES["default"].get("OPTIONS", {}),
     }
+#: The database of a registry that ran before this, for import_registry, which only reads it.
+REGISTRY_DATABASE = variables.REGISTRY_DATABASE_URL.find()
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Web ------------------------------------------------------------------------------------------
@@ -202,6 +204,13 @@ STALE_AFTER, STALE_AFTER_BY_DAG = variables.STALE_AFTER.read()
 #: Which Airflows may be asked about their runs, by the address that events give.
 AIRFLOW_HOSTS = parse_airflow_hosts(variables.AIRFLOW_HOSTS.read(), debug=DEBUG)
 
+#: How long what is not for ever is kept: harvest/retention.py.
+RETAIN_ENVELOPES = variables.RETAIN_ENVELOPES.read()
+RETAIN_RESULTS = variables.RETAIN_RESULTS.read()
+RETAIN_READINGS = variables.RETAIN_READINGS.read()
+RETAIN_REPLAYED = variables.RETAIN_REPLAYED.read()
+RETAIN_NOTICES = variables.RETAIN_NOTICES.read()
+
 # --- Health ---------------------------------------------------------------------------------------
 
 #: Where processes leave their signs of life for `manage.py alive`: one folder a machine or container.
@@ -259,7 +268,7 @@ CELERY_TASK_TIME_LIMIT = 60
 
 CELERY_RESULT_BACKEND = "harvest.results:ResultBackend"
 CELERY_RESULT_EXTENDED = True
-CELERY_RESULT_EXPIRES = 7 * 24 * 3600
+CELERY_RESULT_EXPIRES = RETAIN_RESULTS
 
 CELERY_BEAT_SCHEDULER = "harvest.schedule:Scheduler"
 CELERY_BEAT_SYNC_EVERY = 1  # so that pages know when a task was sent last

@@ -36,6 +36,7 @@ deleter         deletes messages in batches, in the background
 rawqueue        the raw queue: receive, delete, hide
 queues          all queues as SQS knows them, with their dead-letter queues
 readings        how full they are, read and kept
+retention       what is kept for a while only
 redrive         dead letters, taken up again
 telling         changes of runs → notices, for those who want to know
 delivery        sending notices until they are taken
@@ -58,6 +59,7 @@ For people:
 provision       topic and queues: what should be there, and making it so
 permissions     what each process may do with the queues
 doctor/         how the live world is, and what to do about it
+oldregistry/    taking over the runs and events of a registry that ran before this
 admin/          one file a family of pages
 api/            the JSON API for dashboards
 management/     rikolti_status, publish_events, setup_queues, doctor, alive and the like

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from harvest import queues
@@ -15,13 +15,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 logger = logging.getLogger(__name__)
-
-#: How long readings are kept: four queues, every five minutes, are 35,000 rows.
-KEPT = timedelta(days=30)
-
-#: Readings deleted at a time, so that no transaction is long; and slices of one call.
-DELETE_SLICE = 1_000
-DELETE_SLICES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +55,6 @@ def read_queues(now: datetime) -> Outcome:
                 reading.queue, reading.visible, reading.threshold,
             )  # fmt: skip
     return Outcome(readings, problems)
-
-
-def forget_old_readings(now: datetime) -> int:
-    """Delete the readings that are older than :data:`KEPT`, in slices. Return how many."""
-    deleted = 0
-    for _ in range(DELETE_SLICES):
-        old = QueueReading.objects.filter(read_at__lt=now - KEPT).order_by("read_at")
-        keys = list(old.values_list("pk", flat=True)[:DELETE_SLICE])
-        deleted += QueueReading.objects.filter(pk__in=keys).delete()[0]
-        if len(keys) < DELETE_SLICE:
-            break
-    return deleted
 
 
 def _oldest(sqs: SQSClient, dead: queues.Queue) -> datetime | None:

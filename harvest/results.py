@@ -8,11 +8,14 @@ database that is away, each attempt of a retry would make two.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from typing import Any
 
 from celery import states
+from django.utils import timezone
 from django_celery_results.backends.database import DatabaseBackend
 
+from harvest import retention
 from harvest.recording import TransientError
 
 logger = logging.getLogger(__name__)
@@ -27,6 +30,11 @@ class ResultBackend(DatabaseBackend):  # type: ignore[misc] # it has no types
         except TransientError as error:
             logger.warning("could not store the result of task %s, %s: %s", task_id, status, error)
             return result
+
+    def cleanup(self) -> None:
+        """Remove old results for Celery's own task, if someone still has that one scheduled: in slices,
+        as harvest.prune does, where it would delete all of them in one statement."""
+        deque(retention.prune(timezone.now(), [retention.RESULTS]), maxlen=0)
 
     def _get_task_meta_for(self, task_id: str) -> Any:
         """Return what is known of a task: nothing, while the database is away."""

@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from math import ceil
 from typing import Any
 
@@ -25,6 +26,7 @@ from harvest import (
     reconcile,
     recording,
     redrive,
+    retention,
     taskids,
     telling,
 )
@@ -35,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds, with full jitter. SQS delays a message by 15 minutes at most.
 LONGEST_WAIT = 60
+
+#: Transactions of one task that prunes, far within its time limit.
+PRUNED_SLICES = 20
 
 #: SQS takes 1 MiB a message, and counts what the network carries.
 COMPRESSION = "zlib"
@@ -173,7 +178,6 @@ def read_queues() -> str:
     """Read how full the queues are, and go on with redrives whose own task was lost."""
     now = timezone.now()
     outcome = readings.read_queues(now)
-    readings.forget_old_readings(now)
     for one in redrive.left_alone(now):
         redrive_dead_letters.delay(one.pk, one.slices)
     return str(outcome)
@@ -193,6 +197,18 @@ def redrive_dead_letters(redrive_id: int, number: int) -> str:
     if one.ended_at is None and redrive.next_slice(one, number):
         redrive_dead_letters.apply_async((redrive_id, number + 1), countdown=wait)
     return f"redrive {redrive_id}: {one.taken} of {one.total} {one.problem}".strip()
+
+
+@shared_task(name="harvest.prune", base=PatientTask, **RETRY)
+def prune() -> str:
+    """Let go of what was kept for long enough: some slices of it. The rest is left to a next task."""
+    slices = list(islice(retention.prune(timezone.now()), PRUNED_SLICES))
+    if len(slices) == PRUNED_SLICES:
+        prune.delay()
+    rows: Counter[str] = Counter()
+    for one in slices:
+        rows[one.rule.what] += one.rows
+    return ", ".join(f"{number} {what}" for what, number in rows.items() if number) or "nothing is old"
 
 
 @shared_task(name="harvest.replay_rejected", base=PatientTask, **RETRY)

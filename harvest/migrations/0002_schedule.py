@@ -63,12 +63,15 @@ def make_schedule(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
         },
     )
     tasks.get_or_create(
-        name="celery.backend_cleanup",
+        name="prune",
         defaults={
-            "task": "celery.backend_cleanup",
+            "task": "harvest.prune",
             "crontab": find_or_make(apps, "CrontabSchedule", hour="4", minute="0"),
             "expire_seconds": 12 * 3600,
-            "description": "Removes task results that are older than CELERY_RESULT_EXPIRES.",
+            "description": (
+                "Removes task results, queue readings, notices, replayed messages and events' raw "
+                "envelopes that are older than the RETAIN_ settings say."
+            ),
         },
     )
 

@@ -93,6 +93,12 @@ class HarvestEvent(models.Model):
     dag_run_conf = models.JSONField(default=dict, blank=True)
     sqs_message = models.JSONField(default=dict, blank=True)
     sns_message = models.JSONField(default=dict, blank=True)
+    has_envelopes = models.BooleanField(
+        default=True,
+        db_default=True,  # for what inserts without it: a worker of the version before
+        editable=False,
+        help_text=_("The two above are emptied after a while."),
+    )
     recorded_at = models.DateTimeField()
 
     objects = HarvestEventQuerySet.as_manager()
@@ -152,6 +158,10 @@ class HarvestEvent(models.Model):
                 F("error").desc(),
                 condition=Q(task_id__isnull=False),
                 name="event_newest_of_task",
+            ),
+            # What is to be emptied, however many have been.
+            models.Index(
+                fields=("recorded_at",), condition=Q(has_envelopes=True), name="event_with_envelopes"
             ),
             # It is searched by how a task's name begins.
             models.Index(fields=("task_id",), opclasses=("varchar_pattern_ops",), name="event_task"),

@@ -70,6 +70,11 @@ class RejectedMessage(models.Model):
                 condition=Q(replayed_at__isnull=True),
                 name="rejected_waiting",
             ),
+            models.Index(
+                fields=("replayed_at",),
+                condition=Q(replayed_at__isnull=False),
+                name="rejected_replayed",
+            ),
         )
 
     def __str__(self) -> str:

@@ -2,12 +2,15 @@
 
 ``record`` stores what arrived, ``recompute`` makes a run tell what its stored events say,
 ``set_status`` is a person's word, ``record_answer`` and its like are Airflow's, ``replay`` gives a
-rejected message another chance.
+rejected message another chance, ``empty_envelopes`` and ``delete_rejected`` let go what is old,
+``fill_in_events`` and ``fill_in_run`` take history from another registry.
 Everything here may run twice, at once and in any order: the outcome depends on the set of messages.
 """
 
 from harvest.recording.answers import record_answer, record_no_answer, record_not_found
 from harvest.recording.events import NotVerified, Recorded, TransientError, record
+from harvest.recording.filling import fill_in_events, fill_in_run
+from harvest.recording.forgetting import delete_rejected, empty_envelopes
 from harvest.recording.listed import record_listed
 from harvest.recording.replaying import replay
 from harvest.recording.runs import mark_stale, plan_look, recompute, set_status
@@ -17,6 +20,10 @@ __all__ = [
     "NotVerified",
     "Recorded",
     "TransientError",
+    "delete_rejected",
+    "empty_envelopes",
+    "fill_in_events",
+    "fill_in_run",
     "mark_stale",
     "plan_look",
     "recompute",

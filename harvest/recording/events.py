@@ -51,15 +51,17 @@ class NotVerified(Exception):
 TransientError = (OperationalError, InterfaceError, SoftTimeLimitExceeded, NotVerified)
 
 
-def record(messages: Sequence[SqsMessage]) -> Recorded:
+def record(messages: Sequence[SqsMessage], *, trusted: bool = False) -> Recorded:
     """Store the messages of one run. Each becomes an event or, if it can't, a rejected message.
+
+    ``trusted``: they are believed without SNS's signature.
 
     Raises:
         ValueError: the messages are of more than one run.
         NotVerified: some messages can't be verified yet; all others are stored. Like what else
             TransientError stands for, it heals: the same call is worth repeating.
     """
-    verify = verifier()
+    verify = None if trusted else verifier()
     parsed: list[tuple[SqsMessage, Event]] = []
     refused: list[tuple[SqsMessage, RejectedMessage.Reason, str]] = []
     waiting: list[SqsMessage] = []

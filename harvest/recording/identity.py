@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import connection
 
-from harvest.airflow import Event, RunKey
+from harvest.airflow import Event, RunKey, find_target_version
 from harvest.airflow_api import AirflowRun
 from harvest.models import HarvestRun
 from harvest.recording.answers import forget_events
@@ -45,6 +45,23 @@ def locate_listed_run(host: str, listed: AirflowRun, asked_at: datetime) -> Harv
     started = listed.start_date or listed.logical_date or asked_at
     first = {"logical_date": listed.logical_date or started, "last_heard_at": started}
     return _locate(RunKey(host, listed.dag_id, listed.dag_run_id), first)
+
+
+def locate_old_run(told: Event) -> tuple[HarvestRun, bool]:
+    """Return the run that another registry tells of, locked, and whether it was made. No event says so.
+
+    Must be called in a transaction.
+    """
+    first = {
+        "logical_date": told.logical_date,
+        "dag_run_conf": told.dag_run_conf,
+        "conf_collection_id": told.collection_id,
+        "target_version": find_target_version(told.key.dag_id, told.dag_run_conf),
+        "last_heard_at": told.logical_date,
+    }
+    known = set(HarvestRun.objects.of(told.key.dag_id, told.key.dag_run_id).values_list("pk", flat=True))
+    run = _locate(told.key, first)
+    return run, run.pk not in known
 
 
 def _locate(key: RunKey, first: Mapping[str, Any]) -> HarvestRun:

@@ -23,7 +23,8 @@ def reject(message: SqsMessage, reason: RejectedMessage.Reason, error: str) -> N
     identity = f"{publication_id(message)}\n{message.body}"
     digest = hashlib.sha256(identity.encode(errors="surrogatepass")).hexdigest()
     with transaction.atomic():
-        row, created = RejectedMessage.objects.get_or_create(
+        # Locked, or else a row that was replayed long ago could be deleted meanwhile.
+        row, created = RejectedMessage.objects.select_for_update().get_or_create(
             digest=digest,
             defaults={
                 **RejectedMessage.store_body(message.body),

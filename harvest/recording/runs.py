@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -31,12 +32,15 @@ def stale_after() -> StaleAfter:
     return StaleAfter(settings.STALE_AFTER, settings.STALE_AFTER_BY_DAG)
 
 
-def recompute(run_id: int) -> HarvestRun | None:
-    """Make a run tell what its stored events say. Return it, or None where it is gone."""
+def recompute(run_id: int, *, quiet: bool = False) -> HarvestRun | None:
+    """Make a run tell what its stored events say. Return it, or None where it is gone.
+
+    ``quiet``: what changes is history that is filled in, and no news to people.
+    """
     with transaction.atomic():
         run = HarvestRun.objects.select_for_update(of=("self",)).filter(pk=run_id).first()
         if run is not None:
-            fold(run)
+            fold(run, quiet=quiet)
     return run
 
 
@@ -95,7 +99,7 @@ def distance(looks: int) -> timedelta:
     return min(FIRST_DISTANCE * (1 << doublings), LONGEST_DISTANCE)
 
 
-def fold(run: HarvestRun) -> None:
+def fold(run: HarvestRun, *, quiet: bool = False) -> None:
     """Write to a locked run all that follows from its events. Queries don't grow with their number.
 
     Source: the status rule of the message contract (docs/message-contract.md).
@@ -115,8 +119,10 @@ def fold(run: HarvestRun) -> None:
     link(run)
     check_staleness(run, now)
     run.recompute_due_at = None
+    if quiet:
+        before = be_stale_quietly(run, before, now)
     run.save()
-    keep_changes(run, before, now)
+    keep_changes(run, before, run.last_heard_at if quiet else now, quiet=quiet)
 
 
 def _newest(events: QuerySet[HarvestEvent]) -> HarvestEvent | None:
@@ -180,6 +186,15 @@ def _is_stale(run: HarvestRun, now: datetime) -> bool:
     return run.status == HarvestRun.Status.RUNNING and stale_after().is_stale(
         run.dag_id, run.last_heard_at, now
     )
+
+
+def be_stale_quietly(run: HarvestRun, before: Standing, now: datetime) -> Standing:
+    """Let a locked run that has long been silent be stale, before a sweep finds it and tells people.
+    Return what it was before, but for that."""
+    if run.stale_since is None and _is_stale(run, now):
+        run.stale_since = now
+        return replace(before, stale=True)
+    return before
 
 
 def check_staleness(run: HarvestRun, now: datetime) -> None:

@@ -79,7 +79,7 @@ def test_next_run_follows_from_the_last() -> None:
 
 
 def test_next_run_of_a_crontab() -> None:
-    moment = next_run(named("celery.backend_cleanup"), timezone.now())
+    moment = next_run(named("prune"), timezone.now())
 
     assert moment is not None
     rounded = moment + timedelta(seconds=30)  # the schedule's own clock went on meanwhile

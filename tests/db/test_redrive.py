@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from django.utils import timezone
 from harvest import recording, redrive
 from harvest.models import HarvestEvent, QueueReading, Redrive
 from harvest.queues import oldest_by_cloudwatch
-from harvest.readings import DELETE_SLICE, KEPT, forget_old_readings
 from harvest.recording import NotVerified
 from harvest.tasks import redrive_dead_letters
 from tests.factories import airflow_event, sns_body
@@ -343,23 +341,6 @@ def test_command_says_that_sqs_is_away(monkeypatch: Any) -> None:
 
 
 # --- Readings
-
-
-def make_readings(count: int, age: timedelta) -> None:
-    at = timezone.now() - age
-    QueueReading.objects.bulk_create(
-        QueueReading(queue="rikolti-events", read_at=at, visible=0, in_flight=0) for _ in range(count)
-    )
-
-
-def test_old_readings_are_forgotten(django_assert_max_num_queries: Callable[[int], Any]) -> None:
-    make_readings(DELETE_SLICE + 1, KEPT + timedelta(minutes=1))
-    make_readings(1, KEPT - timedelta(minutes=1))
-
-    with django_assert_max_num_queries(4):
-        assert forget_old_readings(timezone.now()) == DELETE_SLICE + 1
-
-    assert QueueReading.objects.count() == 1
 
 
 def test_age_by_cloudwatch(monkeypatch: pytest.MonkeyPatch) -> None:

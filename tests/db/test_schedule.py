@@ -22,7 +22,7 @@ def test_schedule_is_there_after_migration() -> None:
 
     assert sorted(names) == [
         ("backfill_runs", "harvest.backfill_runs", True),
-        ("celery.backend_cleanup", "celery.backend_cleanup", True),
+        ("prune", "harvest.prune", True),
         ("read_queues", "harvest.read_queues", True),
         ("reconcile_runs", "harvest.reconcile_runs", True),
         ("tell", "harvest.tell", True),
@@ -32,14 +32,20 @@ def test_schedule_is_there_after_migration() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_start_of_beat_leaves_what_an_operator_edited() -> None:
     import_module("harvest.migrations.0002_schedule").make_schedule(apps, None)
-    cleanup = PeriodicTask.objects.get(name="celery.backend_cleanup")
+    cleanup = PeriodicTask.objects.get(name="prune")
     cleanup.crontab.minute = "30"
     cleanup.crontab.save()
     PeriodicTask.objects.filter(name="reconcile_runs").update(enabled=False)
 
     schedule = Scheduler(app=app, lazy=False).schedule
 
-    assert sorted(schedule) == ["backfill_runs", "celery.backend_cleanup", "read_queues", "tell"]
+    assert sorted(schedule) == [
+        "backfill_runs",
+        "celery.backend_cleanup",
+        "prune",
+        "read_queues",
+        "tell",
+    ]
     cleanup.refresh_from_db()
     assert cleanup.crontab.minute == "30"
 
@@ -55,7 +61,7 @@ def test_sweeps_that_nobody_took_do_not_pile_up(name: str) -> None:
 def test_clock_that_was_ahead_stops_no_sweep() -> None:
     import_module("harvest.migrations.0002_schedule").make_schedule(apps, None)
     sweep = PeriodicTask.objects.get(name="reconcile_runs")
-    cleanup = PeriodicTask.objects.get(name="celery.backend_cleanup")
+    cleanup = PeriodicTask.objects.get(name="prune")
     for task, ahead in ((sweep, timedelta(hours=50)), (cleanup, timedelta(days=10))):
         task.last_run_at = timezone.now() + ahead
         task.save()

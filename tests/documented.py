@@ -1,0 +1,68 @@
+"""The command lines of README.md and docs/, and which of them no test runs, with the reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from avram.environment import ROOT
+
+#: How a command line begins that is not run, nor looked up, and why.
+NOT_RUN = {
+    "echo '{": "the shell's own; what it writes is test_publish_and_drain's",
+    "export ": "the shell's own; what it sets is in docs/settings.md",
+    "uv venv": "installs an Airflow of its own, from the internet",
+    "aws cloudformation deploy": "needs Amazon; the template is looked at by test_deploy",
+    "podman ": "no container can be built here; the file is looked at by test_deploy",
+    "cp deploy/systemd": "writes to /etc; the units are looked at by test_deploy",
+    "systemctl ": "needs systemd",
+    "celery -A celery_app:monitor ": "needs a worker and Valkey: tests/broker/test_monitoring has them",
+    "python manage.py doctor": "asks Amazon; tests/broker/test_doctor.py has it",
+    "python manage.py dumpdata library_collection": "of the registry, which is not here",
+    ".venv/bin/python -m fuzz var/fuzz/": "of a finding, of which there is none",
+    "createdb ": "tests/db/test_backup runs it, by other names",
+    "pg_dump ": "tests/db/test_backup runs it, by other names",
+    "pg_restore ": "tests/db/test_backup runs it, by other names",
+}
+
+_BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    file: str
+    text: str
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is not run, or None."""
+        return next((why for start, why in NOT_RUN.items() if self.text.startswith(start)), None)
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.text}"
+
+
+def command_lines() -> Iterator[CommandLine]:
+    """Yield each command line of a block of sh, without its comment, as one line."""
+    for file in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for block in _BLOCK.findall(file.read_text()):
+            yield from (CommandLine(str(_relative(file)), line) for line in _lines(block))
+
+
+def _relative(file: Path) -> Path:
+    return file.relative_to(ROOT)
+
+
+def _lines(block: str) -> Iterator[str]:
+    # A line goes on after a backslash, or within quotes.
+    open_line = ""
+    for line in block.splitlines():
+        text = re.sub(r"(^| ) *# .*$", "", line).strip()
+        open_line = f"{open_line} {text}".strip()
+        if open_line.endswith("\\"):
+            open_line = open_line[:-1].strip()
+        elif open_line and open_line.count("'") % 2 == 0:
+            yield open_line
+            open_line = ""
