@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -177,6 +177,33 @@ def parse_database_url(text: str) -> dict[str, Any]:
     if scheme == "sqlite" and not rest.startswith("/"):
         raise ValueError("is a file of SQLite, which has no host: write sqlite:///file")
     return dict(environ.Env.db_url_config(text))
+
+
+def parse_email_url(text: str) -> dict[str, Any]:
+    """Read the URL of a mail server as Django's settings.
+
+    Raises:
+        ValueError: it is of no server or backend that this code knows. Says nothing of it.
+    """
+    if parse_secret_url(text).partition("://")[0] not in environ.Env.EMAIL_SCHEMES:
+        schemes = ", ".join(environ.Env.EMAIL_SCHEMES)
+        raise ValueError(f"begins with none of {schemes}, and ://")
+    return dict(environ.Env.email_url_config(text))
+
+
+def parse_rate(text: str) -> str:
+    """Read how often something may be asked for, such as ``120/min``. Raises ValueError: it is none."""
+    if not re.fullmatch(r"[1-9][0-9]{0,6}/(s|min|h|day)", text.strip()):
+        raise ValueError(f"is {text!r}: write a number and s, min, h or day, such as 120/min")
+    return text.strip()
+
+
+def guess_public_url(allowed_hosts: Sequence[str], *, debug: bool, port: int) -> str:
+    """Return where people find the pages, by the first host that is named; "" where none is."""
+    if debug:
+        return f"http://127.0.0.1:{port}"
+    named = [host.lstrip(".") for host in allowed_hosts if host != "*"]
+    return f"https://{named[0]}" if named else ""
 
 
 def parse_duration(text: str) -> timedelta:

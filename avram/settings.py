@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
 from avram import theme, variables
-from avram.environment import ROOT, heed_aws_region, parse_airflow_hosts
+from avram.environment import ROOT, guess_public_url, heed_aws_region, parse_airflow_hosts
 
 variables.read_all()
 heed_aws_region()
@@ -38,6 +38,10 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_celery_beat",
     "django_celery_results",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "django_filters",
+    "drf_spectacular",
     "harvest",
 ]
 
@@ -134,6 +138,52 @@ X_FRAME_OPTIONS = "DENY"
 #: Where a browser finds Flower, for a link beside the pages; without it there is none.
 FLOWER_URL = variables.FLOWER_URL.find() or ""
 UNFOLD = theme.unfold(debug=DEBUG, flower_url=FLOWER_URL)
+
+# --- API ------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    # The first of them says in the answer's header how to log in.
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["harvest.api.rules.MayView"],
+    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"user": variables.API_RATE.read()},
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": [],
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "harvest.api.errors.answer_error",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Avram, harvests",
+    "DESCRIPTION": "Runs of Rikolti's harvests, their events, and how it all stands. Read-only.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "PATH_CONVERTER_OVERRIDES": {"id": {"type": "integer", "minimum": 0}},
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "harvest.api.description.describe_errors",
+    ],
+    "ENUM_NAME_OVERRIDES": {"Status": "harvest.models.runs.HarvestRun.Status"},
+}
+
+# --- Notices --------------------------------------------------------------------------------------
+
+#: Where people find these pages, for the links in notices.
+PUBLIC_URL = (variables.PUBLIC_URL.find() or "").rstrip("/") or guess_public_url(
+    ALLOWED_HOSTS, debug=DEBUG, port=variables.PORT.read()
+)
+#: Whether webhooks go to the public internet only, and by HTTPS: what a person may set must lead to
+#: nothing inside our own network.
+WEBHOOKS_GUARDED = not DEBUG
+
+# Django's own settings of its mail, such as EMAIL_HOST.
+vars().update(variables.EMAIL_URL.read())
+EMAIL_TIMEOUT = 10  # seconds, for each step of a conversation with the mail server
+DEFAULT_FROM_EMAIL = variables.DEFAULT_FROM_EMAIL.read()
 
 # --- Rikolti --------------------------------------------------------------------------------------
 

@@ -95,12 +95,20 @@ def _navigation(flower_url: str) -> list[dict[str, Any]]:
             "title": _("Registry"),
             "items": [_list(_("Collections"), "collections_bookmark", "harvest", "collection")],
         },
+        {
+            "title": _("Telling people"),
+            "items": [
+                _list(_("Subscriptions"), "notifications", "harvest", "subscription"),
+                _list(_("Notices"), "outgoing_mail", "harvest", "notice"),
+            ],
+        },
         {"title": _("Machinery"), "items": machinery},
         {
             "title": _("People"),
             "items": [
                 _list(_("Users"), "person", "auth", "user"),
                 _list(_("Groups"), "group", "auth", "group"),
+                _list(_("API tokens"), "key", "authtoken", "tokenproxy"),
             ],
         },
     ]

@@ -43,6 +43,8 @@ QUEUE = Kind("queue's URL", environment.parse_queue_url)
 TOPICS = Kind("ARNs", environment.parse_topic_arns)
 DURATIONS = Kind("durations", environment.parse_stale_after)
 DURATION = Kind("duration", environment.parse_duration)
+MAIL = Kind("URL", environment.parse_email_url)
+RATE = Kind("rate", environment.parse_rate)
 PARTS = Kind("parts", environment.parse_parts)
 FOLDER = Kind("folder", lambda text: Path(text).resolve())
 FILE_OR_JSON = Kind("JSON, or a file of it", str)
@@ -130,6 +132,14 @@ WEB_CONCURRENCY = Variable("WEB_CONCURRENCY", COUNT, "2")
 HEARTBEAT_STALE_AFTER = Variable("HEARTBEAT_STALE_AFTER", DURATION, "45s")
 READYZ_PARTS = Variable("READYZ_PARTS", PARTS, ",".join(environment.READY_PARTS))
 RUNTIME_DIR = Variable("RUNTIME_DIR", FOLDER, told="`run` in `VAR_DIR`")
+PUBLIC_URL = Variable(
+    "PUBLIC_URL",
+    PAGE,
+    told="`https://` and the first of `ALLOWED_HOSTS`; in DEBUG `http://127.0.0.1:PORT`",
+)
+EMAIL_URL = Variable("EMAIL_URL", MAIL, "smtp://localhost:25", in_debug="consolemail://")
+DEFAULT_FROM_EMAIL = Variable("DEFAULT_FROM_EMAIL", TEXT, "avram@localhost")
+API_RATE = Variable("API_RATE", RATE, "120/min")
 FLOWER_URL = Variable("FLOWER_URL", PAGE, told="none; `make run` sets its own")
 WORKER_CONCURRENCY = Variable("WORKER_CONCURRENCY", COUNT, "2")
 RIKOLTI_CONSUMER = Variable("RIKOLTI_CONSUMER", SWITCH, "1")

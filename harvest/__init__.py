@@ -14,12 +14,15 @@ attempts        what a run's tasks did: their attempts, by map index and try
 published       which version of a collection is in production, by its runs
 batching        raw messages → one batch a run
 whereabouts     where in a body that is not understood it goes wrong
+news            which changes of runs people are told of, and who
+wording         what they are told, as mail and as a webhook
 taskids         ids of tasks that tell their run
 
 Without Django too, with cryptography, requests and boto3:
 
 signing         what SNS signs, and the check of it
 certificates    what SNS signs with: fetched from its hosts, and kept for a while
+webhooks        where webhooks may go, how they are signed, and sending one
 airflow_api/    asking Airflow: which hosts, by which way in, what it answers
 
 With Django, boto3 and Celery:
@@ -34,6 +37,8 @@ rawqueue        the raw queue: receive, delete, hide
 queues          all queues as SQS knows them, with their dead-letter queues
 readings        how full they are, read and kept
 redrive         dead letters, taken up again
+telling         changes of runs → notices, for those who want to know
+delivery        sending notices until they are taken
 tasks           the Celery tasks record_event → recompute_run_status, the sweep, and what beat sends
 results         where task results are kept
 heartbeats      who is alive: beat, workers, consumers
@@ -54,6 +59,7 @@ provision       topic and queues: what should be there, and making it so
 permissions     what each process may do with the queues
 doctor/         how the live world is, and what to do about it
 admin/          one file a family of pages
-management/     rikolti_status, publish_events, setup_queues, doctor, alive and the like
+management/     rikolti_status, publish_events, setup_queues, doctor, alive and the like, backfill_runs, redrive_dead_letters
+api/            the JSON API for dashboards
 apps            the Django app, which registers the checks
 """

@@ -17,7 +17,17 @@ from botocore.exceptions import BotoCoreError
 from celery import Signature, Task, shared_task
 from django.utils import timezone
 
-from harvest import airflow_api, backfill, readings, reconcile, recording, redrive, taskids
+from harvest import (
+    airflow_api,
+    backfill,
+    delivery,
+    readings,
+    reconcile,
+    recording,
+    redrive,
+    taskids,
+    telling,
+)
 from harvest.models import Redrive, RejectedMessage
 from harvest.sns import SqsMessage
 
@@ -198,3 +208,29 @@ def replay_rejected(ids: Sequence[int]) -> str:
         else:
             outcomes["recorded" if understood else "rejected again"] += 1
     return ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items()) or "nothing to do"
+
+
+@shared_task(name="harvest.tell", base=PatientTask, **RETRY)
+def tell() -> str:
+    """Decide what of the changes is news, and have the notices sent whose time has come."""
+    now = timezone.now()
+    subscribers = telling.subscribers()
+    change_ids = telling.due_changes(now)
+    told = 0
+    for change_id in change_ids:
+        try:
+            told += telling.consider(change_id, now, subscribers) is not None
+        except recording.TransientError:
+            raise
+        except Exception:  # a fault of ours with one run, which must not keep the others from being told
+            logger.exception("could not consider change %d of a run", change_id)
+    due = delivery.take_due(now)
+    for notice_id, attempts in due:
+        deliver_notice.delay(notice_id, attempts)
+    return f"{told} of {len(change_ids)} changes are news, {len(due)} notices to send"
+
+
+@shared_task(name="harvest.deliver_notice", base=PatientTask, **RETRY)
+def deliver_notice(notice_id: int, attempts: int) -> str:
+    """Make one attempt to send a notice. The next, if it fails, comes by ``tell`` when it is time."""
+    return f"notice {notice_id}: {delivery.deliver(notice_id, attempts)}"

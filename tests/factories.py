@@ -12,9 +12,14 @@ from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.contrib.auth.models import User
+from django.utils import timezone
+
 from harvest.airflow import Event, parse_event
-from harvest.models import Collection, HarvestRun, HarvestTrigger
+from harvest.models import Collection, HarvestRun, HarvestTrigger, Notice, Subscription
+from harvest.news import Kind
 from harvest.sns import SqsMessage, parse_notification
+from harvest.wording import describe_test
 
 HOST = "https://airflow.example.org"
 TOPIC_ARN = "arn:aws:sns:us-west-2:123456789012:RikoltiEvents"
@@ -133,3 +138,26 @@ def make_trigger(collection: Collection, **fields: Any) -> HarvestTrigger:
         "logical_date": START,
     }
     return HarvestTrigger.objects.create(**{**defaults, **fields})
+
+
+def make_subscription(owner: User | None = None, **fields: Any) -> Subscription:
+    defaults = {
+        "name": "failures",
+        "owner": owner or User.objects.create_superuser(f"owner-{next(_ids)}"),
+        "kinds": [kind.value for kind in Kind],
+        "channel": Subscription.Channel.MAIL,
+        "address": "ada@example.org",
+    }
+    return Subscription.objects.create(**{**defaults, **fields})
+
+
+def make_notice(subscription: Subscription, **fields: Any) -> Notice:
+    at = timezone.now()
+    defaults = {
+        "subscription": subscription,
+        "kind": "test",
+        "content": describe_test(subscription.name, "https://registry.example.org/", at),
+        "created_at": at,
+        "due_at": at,
+    }
+    return Notice.objects.create(**{**defaults, **fields})

@@ -9,24 +9,28 @@ from django.utils.translation import gettext_lazy as _
 from harvest.admin import (
     collections,
     events,
+    notices,
     people,
     queues,
     rejected,
     results,
     runs,
     schedules,
+    subscriptions,
     triggers,
 )
 
 __all__ = [
     "collections",
     "events",
+    "notices",
     "people",
     "queues",
     "rejected",
     "results",
     "runs",
     "schedules",
+    "subscriptions",
     "triggers",
 ]
 

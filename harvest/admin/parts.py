@@ -14,6 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -203,6 +204,27 @@ def page_link(target: models.Model | None, text: str = "") -> SafeString | str:
         return EMPTY
     view = f"admin:{target._meta.app_label}_{target._meta.model_name}_change"
     return format_html('<a href="{}">{}</a>', reverse(view, args=[target.pk]), text or str(target))
+
+
+def show_secret(
+    request: HttpRequest, own: admin.ModelAdmin[Any], secret: str, message: str, hint: str
+) -> HttpResponse:
+    """Answer with a secret: it is on this page alone, and in no cookie, session, log or cache."""
+    list_view = f"{own.admin_site.name}:{own.opts.app_label}_{own.opts.model_name}_changelist"
+    return TemplateResponse(
+        request,
+        "harvest/new_secret.html",
+        {
+            **own.admin_site.each_context(request),
+            "title": _("A new secret"),
+            "opts": own.opts,
+            "secret": secret,
+            "message": message,
+            "hint": hint,
+            "back": reverse(list_view),
+        },
+        headers={"Cache-Control": "no-store"},
+    )
 
 
 def pretty_json(data: Any) -> SafeString:

@@ -25,6 +25,18 @@ def make_schedule(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
         },
     )
     tasks.get_or_create(
+        name="tell",
+        defaults={
+            "task": "harvest.tell",
+            "interval": find_or_make(apps, "IntervalSchedule", every=1, period="minutes"),
+            "expire_seconds": 60,
+            "description": (
+                "Tells people what became of runs: decides which changes are news for which "
+                "subscriptions, and has waiting notices sent."
+            ),
+        },
+    )
+    tasks.get_or_create(
         name="backfill_runs",
         defaults={
             "task": "harvest.backfill_runs",

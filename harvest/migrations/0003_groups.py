@@ -13,6 +13,8 @@ VIEWER = {
         # A person's own, which is all that these pages show.
         "view_subscription", "add_subscription", "change_subscription", "delete_subscription",
     ),
+    # Likewise: a token reads what its owner may view.
+    "authtoken": ("view_tokenproxy", "add_tokenproxy", "delete_tokenproxy"),
     "django_celery_results": ("view_taskresult", "view_groupresult"),
     "django_celery_beat": (
         "view_periodictask", "view_intervalschedule", "view_crontabschedule", "view_clockedschedule",
@@ -55,6 +57,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("harvest", "0002_schedule"),
         ("auth", "0012_alter_user_first_name_max_length"),
+        ("authtoken", "0004_alter_tokenproxy_options"),
         ("contenttypes", "0002_remove_content_type_name"),
         ("django_celery_beat", "0019_alter_periodictasks_options"),
         ("django_celery_results", "0014_alter_taskresult_status"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from harvest import limits
@@ -23,12 +24,27 @@ class Subscription(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="harvest_subscriptions"
     )
     active = models.BooleanField(default=True)
+    inactive_reason = models.CharField(
+        _("why not active"),
+        max_length=limits.MAX_REASON,
+        blank=True,
+        default="",
+        editable=False,
+        help_text=_("Said where it was switched off because it could not be told."),
+    )
     kinds = models.JSONField(default=list, help_text=_("Which changes: failed, recovered, stale, lost."))
     collections = models.ManyToManyField(Collection, blank=True, related_name="+")
     campuses = models.JSONField(default=list, blank=True)
     dag_ids = models.JSONField(_("DAGs"), default=list, blank=True)
     channel = models.CharField(max_length=7, choices=Channel.choices, default=Channel.MAIL)
     address = models.CharField(max_length=2_000, help_text=_("A mail address, or the webhook's URL."))
+    given_up = models.PositiveIntegerField(
+        default=0, editable=False, help_text=_("Notices given up since one was last taken.")
+    )
+    secret_number = models.PositiveIntegerField(
+        default=0, editable=False, help_text=_("Which of its secrets signs: the secrets are not stored.")
+    )
+    secret_changed_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -39,7 +55,7 @@ class Subscription(models.Model):
 
 
 class Notice(models.Model):
-    """One message to one subscription about one change, and what became of it."""
+    """One message to one subscription about one change, or to try it, and what became of it."""
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")
@@ -47,17 +63,32 @@ class Notice(models.Model):
         FAILED = "failed", _("given up")
 
     subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="notices")
-    change = models.ForeignKey(RunChange, on_delete=models.CASCADE, related_name="notices")
+    change = models.ForeignKey(
+        RunChange,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="notices",
+        help_text=_("Empty for a test."),
+    )
     kind = models.CharField(max_length=9)
+    content = models.JSONField(default=dict, help_text=_("What is sent, the same with each attempt."))
     state = models.CharField(max_length=7, choices=State.choices, default=State.WAITING)
     attempts = models.PositiveIntegerField(default=0)
     error = models.CharField(max_length=limits.MAX_REASON, blank=True, default="")
     created_at = models.DateTimeField()
+    due_at = models.DateTimeField(
+        _("next attempt"), help_text=_("From when on it is handed to a worker, while it waits.")
+    )
     sent_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("-created_at", "-pk")
         constraints = (models.UniqueConstraint(fields=("subscription", "change"), name="notice_once"),)
+        indexes = (
+            models.Index(fields=("-created_at", "-id"), name="notice_newest"),
+            models.Index(fields=("due_at",), condition=Q(state="waiting"), name="notice_due"),
+        )
 
     def __str__(self) -> str:
         return f"{self.kind} to {self.subscription}"

@@ -312,12 +312,27 @@ class RunChange(models.Model):
     quiet = models.BooleanField(
         default=False, help_text=_("Nobody is told: what was filled in is no news.")
     )
+    news = models.CharField(
+        max_length=9, blank=True, default="", help_text=_("What people were told of it, if it was news.")
+    )
+    considered_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("When it was decided whether it is news; empty until then."),
+    )
 
     class Meta:
         ordering = ("-changed_at", "-pk")
         indexes = (
             models.Index(fields=("harvest_run", "-changed_at", "-id"), name="change_newest_of_run"),
             models.Index(fields=("-changed_at",), name="change_newest"),
+            # What people may have to be told of.
+            models.Index(
+                fields=("changed_at",),
+                condition=Q(considered_at__isnull=True),
+                name="change_unconsidered",
+            ),
         )
 
     def __str__(self) -> str:

@@ -59,6 +59,8 @@ def keep_changes(
             note=run.lost_reason[:255] if kind == Kind.LOST else run.status_note,
             changed_at=at,
             quiet=quiet,
+            # That a run goes on is no news in itself: it only takes other news back.
+            considered_at=at if quiet or kind == Kind.RUNNING else None,
         )
         for kind in kinds
     )

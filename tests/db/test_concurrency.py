@@ -12,11 +12,12 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from harvest import recording
-from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
+from harvest import delivery, news, recording, telling
+from harvest.models import HarvestEvent, HarvestRun, Notice, RejectedMessage, RunChange
 from harvest.reconcile import look_at
 from harvest.recording import Recorded
 from harvest.sns import SqsMessage
+from tests import factories
 from tests.factories import complete, message, sqs_message, task_error
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -182,3 +183,34 @@ def test_same_bad_message_at_once_is_kept_once_and_counted() -> None:
     at_once(job, job, job, job)
 
     assert RejectedMessage.objects.get().times_seen == 20
+
+
+def test_failure_considered_by_several_at_once_is_told_once() -> None:
+    """Two changes to the same standing, and two tasks that tell."""
+    factories.make_subscription()
+    run = factories.make_run(status="failed", last_heard_at=timezone.now())
+    for _ in range(2):
+        RunChange.objects.create(
+            harvest_run=run, kind="failed", source="events", changed_at=timezone.now()
+        )
+    now = timezone.now() + news.SETTLE
+    people = telling.subscribers()
+    first, second = telling.due_changes(now)
+
+    def job(*change_ids: int) -> Callable[[], list[Any]]:
+        return lambda: [telling.consider(change_id, now, people) for change_id in change_ids]
+
+    told = at_once(job(first, second), job(second, first), job(first, second), job(second, first))
+
+    assert [kind for kinds in told for kind in kinds if kind] == [news.Kind.FAILED]
+    assert Notice.objects.count() == 1
+
+
+def test_notice_taken_by_several_at_once_is_attempted_once() -> None:
+    notice = factories.make_notice(factories.make_subscription())
+
+    taken = at_once(*[lambda: delivery.take_due(timezone.now())] * 4)
+    sent = at_once(*[lambda: delivery.deliver(notice.pk, 0)] * 4)
+
+    assert [one for each in taken for one in each] == [(notice.pk, 0)]
+    assert sorted(sent) == ["done already"] * 3 + ["sent"]

@@ -25,6 +25,7 @@ def test_schedule_is_there_after_migration() -> None:
         ("celery.backend_cleanup", "celery.backend_cleanup", True),
         ("read_queues", "harvest.read_queues", True),
         ("reconcile_runs", "harvest.reconcile_runs", True),
+        ("tell", "harvest.tell", True),
     ]
 
 
@@ -38,7 +39,7 @@ def test_start_of_beat_leaves_what_an_operator_edited() -> None:
 
     schedule = Scheduler(app=app, lazy=False).schedule
 
-    assert sorted(schedule) == ["backfill_runs", "celery.backend_cleanup", "read_queues"]
+    assert sorted(schedule) == ["backfill_runs", "celery.backend_cleanup", "read_queues", "tell"]
     cleanup.refresh_from_db()
     assert cleanup.crontab.minute == "30"
 

@@ -18,7 +18,14 @@ from tests.factories import complete, message, sqs_message
 
 pytestmark = pytest.mark.django_db
 
-ALL = (tasks.record_event, tasks.recompute_run_status, tasks.reconcile_runs, tasks.reconcile_run)
+ALL = (
+    tasks.record_event,
+    tasks.recompute_run_status,
+    tasks.reconcile_runs,
+    tasks.reconcile_run,
+    tasks.tell,
+    tasks.deliver_notice,
+)
 
 
 def test_record_event_then_recompute_run_status() -> None:

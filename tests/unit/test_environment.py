@@ -11,10 +11,12 @@ from pytest_django import Settings
 
 from avram.environment import (
     ROOT,
+    guess_public_url,
     heed_aws_region,
     load_local_parts,
     parse_database_url,
     parse_duration,
+    parse_email_url,
     parse_secret_url,
     parse_stale_after,
 )
@@ -276,3 +278,39 @@ def test_settings_say_nothing_of_a_mistaken_url(name: str, url: str) -> None:
     assert result.returncode != 0
     assert name in result.stderr
     assert "s3cr3t" not in result.stderr + result.stdout
+
+
+# --- Notices --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hosts", "debug", "url"),
+    [
+        (["registry.example.org", "other"], False, "https://registry.example.org"),
+        (["*", ".example.org"], False, "https://example.org"),
+        (["*"], False, ""),
+        (["registry.example.org"], True, "http://127.0.0.1:8000"),
+    ],
+)
+def test_public_url_is_guessed_by_the_host(hosts: list[str], debug: bool, url: str) -> None:
+    assert guess_public_url(hosts, debug=debug, port=8000) == url
+
+
+# --- Mail -----------------------------------------------------------------------------------------
+
+
+def test_email_url_of_a_server() -> None:
+    settings = parse_email_url("smtp+tls://avram:p%2Fw@mail.example.org:587")
+
+    assert settings["EMAIL_HOST"] == "mail.example.org"
+    assert settings["EMAIL_PORT"] == 587
+    assert settings["EMAIL_HOST_PASSWORD"] == "p/w"
+    assert settings["EMAIL_USE_TLS"] is True
+
+
+@pytest.mark.parametrize("url", ["mail.example.org", "https://user:secret@mail.example.org", ""])
+def test_email_url_of_something_else(url: str) -> None:
+    with pytest.raises(ValueError, match="begins with none of smtp|is not a URL|no URL|URL") as caught:
+        parse_email_url(url)
+
+    assert "secret" not in str(caught.value)

@@ -23,12 +23,18 @@ PURE = (
     "attempts",
     "published",
     "batching",
+    "news",
+    "wording",
     "whereabouts",
     "taskids",
 )
 
 #: As pure in what they know, with a library or two.
-WITHOUT_DJANGO = ("signing", "certificates")
+WITHOUT_DJANGO = (
+    "signing",
+    "certificates",
+    "webhooks",
+)
 
 #: From top to bottom: a module imports only from those above it. A package stands for its modules.
 ORDER = (
@@ -69,6 +75,8 @@ ORDER = (
     "queues",
     "readings",
     "redrive",
+    "telling",
+    "delivery",
     "tasks",
     "results",
     "heartbeats",
@@ -90,6 +98,15 @@ ORDER = (
     "doctor.world",
     "doctor",
     "admin",
+    "api.description",
+    "api.rules",
+    "api.errors",
+    "api.paging",
+    "api.filters",
+    "api.answers",
+    "api.views",
+    "api.urls",
+    "api",
     "management",
     "apps",
 )

@@ -19,6 +19,7 @@ READERS = {
     "avram/environment.py",
     "avram/variables.py",
     "harvest/airflow_api/hosts.py",
+    "harvest/flower.py",
 }
 
 #: A value of each variable that is a mistake, and what is said of it. What is not here takes any text.
@@ -44,6 +45,9 @@ MISTAKES = {
     "WEB_ADDRESS": ("everywhere", "not an IP address"),
     "PORT": ("65536", "not a port between 1 and 65535"),
     "WEB_CONCURRENCY": ("-1", "not a whole number"),
+    "PUBLIC_URL": ("registry.example.org", "begins with neither https:// nor http://"),
+    "EMAIL_URL": ("https://user:s3cr3t@mail.example.org", "begins with none of"),
+    "API_RATE": ("many", "write a number and"),
     "FLOWER_URL": ("flower.example.org", "begins with neither https:// nor http://"),
     "WORKER_CONCURRENCY": ("0", "not a whole number"),
     "RIKOLTI_CONSUMER": ("y e s", "neither on nor off"),
@@ -59,7 +63,7 @@ MISTAKES = {
 }
 ANY_TEXT = {
     "SECRET_KEY", "SECRET_KEY_FALLBACKS", "AWS_REGION", "AWS_DEFAULT_REGION",
-    "VAR_DIR", "CHROMIUM", "CI", "RUNTIME_DIR", "FLOWER_USER", "FLOWER_PASSWORD", "FLOWER_BASIC_AUTH",
+    "VAR_DIR", "CHROMIUM", "DEFAULT_FROM_EMAIL", "CI", "RUNTIME_DIR", "FLOWER_USER", "FLOWER_PASSWORD", "FLOWER_BASIC_AUTH",
 }  # fmt: skip
 
 
