@@ -12,6 +12,7 @@ VIEWER = {
         "view_queuereading", "view_redrive", "view_rejectedmessage", "view_runchange",
         # A person's own, which is all that these pages show.
         "view_subscription", "add_subscription", "change_subscription", "delete_subscription",
+        "change_notice",  # to have it sent again
     ),
     # Likewise: a token reads what its owner may view.
     "authtoken": ("view_tokenproxy", "add_tokenproxy", "delete_tokenproxy"),
