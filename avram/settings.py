@@ -134,7 +134,9 @@ WHITENOISE_AUTOREFRESH = DEBUG
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True  # No script of ours or the theme's reads them.
-SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"  # Strict: a link in a mail finds nobody logged in.
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = (
+    "Lax"  # Strict: a link in a mail finds nobody logged in.
+)
 SESSION_COOKIE_AGE = 12 * 3600  # a day's work, from the login
 BEHIND_TLS_PROXY = variables.BEHIND_TLS_PROXY.read()
 if BEHIND_TLS_PROXY:

@@ -22,7 +22,9 @@ PASSWORD = "a long password"
 
 @pytest.fixture(autouse=True)
 def person(settings: Settings) -> User:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # Quick: many are tried.
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.MD5PasswordHasher"
+    ]  # Quick: many are tried.
     return User.objects.create_user("ada", password=PASSWORD, is_staff=True)
 
 

@@ -265,7 +265,9 @@ def log_in(role: str) -> tuple[Client, User | None]:
     """Return a client that is logged in as somebody in that role, and who that is."""
     client, user = Client(), None
     if role != "anonymous":
-        user = User.objects.create_user(role, is_staff=role != "member", is_superuser=role == "superuser")
+        user = User.objects.create_user(
+            role, is_staff=role != "member", is_superuser=role == "superuser"
+        )
         if role in VIEWERS:
             user.groups.add(Group.objects.get(name=role))
         client.force_login(user)
@@ -347,7 +349,10 @@ def test_other_methods_show_no_more_and_change_nothing(role: str) -> None:
             if route == "admin/logout/":
                 continue  # which knows POST alone, and ends a session otherwise
             response = client.generic(method, address(route, rows))
-            if outcome(route, response) not in {"none", *expected(role, get)} or response.status_code == 500:
+            if (
+                outcome(route, response) not in {"none", *expected(role, get)}
+                or response.status_code == 500
+            ):
                 wrong.append(f"{method} {route}: {response.status_code}")
     assert wrong == []
     assert contents() == before
@@ -399,7 +404,9 @@ def test_groups_hold_what_they_are_named_for() -> None:
         "add_subscription", "change_subscription", "delete_subscription", "change_notice",
         "add_tokenproxy", "delete_tokenproxy",
     }  # fmt: skip
-    everything = Permission.objects.filter(codename__startswith="view_", content_type__app_label="harvest")
+    everything = Permission.objects.filter(
+        codename__startswith="view_", content_type__app_label="harvest"
+    )
     assert set(everything.values_list("codename", flat=True)) - held("viewer") == {"view_heartbeat"}
 
 
