@@ -326,6 +326,7 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
+        "axes": {"level": "WARNING"},
         "botocore": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
         "celery.worker.consumer.consumer": {"filters": ["first_line"]},

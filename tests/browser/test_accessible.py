@@ -88,12 +88,12 @@ def test_run_is_found_and_decided_with_the_keyboard_alone(page: Page) -> None:
     page.keyboard.press("Enter")
 
     page.wait_for_url("**/change/**")
-    status = page.get_by_label("Status", exact=True)
+    status = page.locator("#id_status")
     press_until(page, "Tab", lambda: is_focused(status))
     assert outlined(page)
     page.keyboard.press("f")  # the choice that begins with it
     expect(status).to_have_value("failed")
-    press_until(page, "Tab", lambda: is_focused(page.get_by_label("Reason")))
+    press_until(page, "Tab", lambda: is_focused(page.locator("#id_status_note")))
     page.keyboard.type("Its machine is gone")
     page.keyboard.press("Enter")
 
