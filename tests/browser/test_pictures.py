@@ -28,7 +28,6 @@ PICTURES = {
     "collection": 900,
     "queues": 900,
     "results": 700,
-    "schedules": 600,
 }
 WIDTH = 1400
 MOST_BYTES = 150_000
