@@ -1,21 +1,22 @@
 """Whether the process of this container is alive: exit code 0 or 1, for a health check.
 
 Process 1 says what it is. Web and Flower are alive when they answer; worker and beat, which listen
-nowhere, when their process is the one that was started and is not stopped or dead. It needs neither
-database nor queue: a container that is ended because those are away would be no help.
+nowhere, when `manage.py alive` says so, by the files that they touch. None of this needs database or
+queue: a container that is ended because those are away would be no help.
 """
 
 from __future__ import annotations
 
 import http.client
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 PATIENCE = 5  # seconds
 
-#: The variable with the port of what listens, and its default.
-PORTS = {"avram.wsgi": ("PORT", "8000"), "flower": ("FLOWER_PORT", "5555")}
+#: What listens: the variable with its port, that one's default, and a page that asks nobody else.
+PAGES = {"avram.wsgi": ("PORT", "8000", "/healthz"), "flower": ("FLOWER_PORT", "5555", "/")}
 
 
 def is_alive(process: Path) -> bool:
@@ -27,17 +28,23 @@ def is_alive(process: Path) -> bool:
         return False
     if state in "ZXTt":
         return False
-    for word, (variable, default) in PORTS.items():
+    for word, (variable, default, page) in PAGES.items():
         if word in words:
-            return answers(int(os.environ.get(variable) or default))
-    return "celery_app" in words
+            return answers(int(os.environ.get(variable) or default), page)
+    return any(touches(name) for name in ("worker", "beat") if name in words)
 
 
-def answers(port: int) -> bool:
-    """Ask a server of this container for anything; an answer of any kind is one."""
+def touches(name: str) -> bool:
+    """Ask whether worker or beat has touched its file of late."""
+    command = [sys.executable, Path(__file__).parents[1] / "manage.py", "alive", name]
+    return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0  # noqa: S603
+
+
+def answers(port: int, page: str) -> bool:
+    """Ask a server of this container for a page; an answer of any kind is one."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
-        connection.request("HEAD", "/")
+        connection.request("HEAD", page)
         return connection.getresponse().status < 500
     except (OSError, http.client.HTTPException):
         return False

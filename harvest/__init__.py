@@ -59,7 +59,7 @@ provision       topic and queues: what should be there, and making it so
 permissions     what each process may do with the queues
 doctor/         how the live world is, and what to do about it
 admin/          one file a family of pages
-management/     rikolti_status, publish_events, setup_queues, doctor, alive and the like, backfill_runs, redrive_dead_letters
 api/            the JSON API for dashboards
+management/     rikolti_status, publish_events, setup_queues, doctor, alive and the like
 apps            the Django app, which registers the checks
 """

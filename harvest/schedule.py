@@ -44,19 +44,14 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc] # it has no types
         """Do nothing: a migration makes the entries, once."""
 
     def all_as_schedule(self) -> Any:
-        """Read the schedule. While the database is away, what was read last goes on: else beat ends.
-
-        Raises:
-            TransientError: there is nothing yet that could go on.
-        """
+        """Read the schedule. While the database is away, what was read last goes on (at first: nothing),
+        since an error would end beat."""
         try:
             return super().all_as_schedule()
         except TransientError as error:
-            if self._schedule is None:
-                raise
-            logger.warning("could not read the schedule, going on with the last: %s", error)
+            logger.warning("could not read the schedule, going on with what is known: %s", error)
             self._last_full_sync = LONG_AGO
-            return self._schedule
+            return self._schedule or {}
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
         """Run what is due, as ever. Read the schedule again when the clock has gone back: what was

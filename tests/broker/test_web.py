@@ -21,5 +21,5 @@ def test_admin_has_its_styles(processes: Processes) -> None:
         with urlopen(request, timeout=20) as response:
             return str(response.read().decode())
 
-    assert "/static/admin/css/base.css" in get("/admin/login/")
-    assert "font-family" in get("/static/admin/css/base.css")
+    assert "/static/unfold/css/styles.css" in get("/admin/login/")
+    assert "font-family" in get("/static/unfold/css/styles.css")

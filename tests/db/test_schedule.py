@@ -83,3 +83,20 @@ def test_database_that_is_away_ends_no_beat(monkeypatch: pytest.MonkeyPatch) -> 
         away.setattr(Scheduler, "enabled_models", refuse)
         assert set(scheduler.schedule) == names
     assert set(scheduler.schedule) == names - {"reconcile_runs"}
+
+
+@pytest.mark.django_db(transaction=True)  # the scheduler lets go of its connection
+def test_beat_that_starts_while_the_database_is_away_begins_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import_module("harvest.migrations.0002_schedule").make_schedule(apps, None)
+
+    def refuse(self: Scheduler) -> None:
+        raise OperationalError("the database is away")
+
+    with monkeypatch.context() as away:
+        away.setattr(Scheduler, "enabled_models", refuse)
+        scheduler = Scheduler(app=app, lazy=False)
+        assert scheduler.schedule == {}
+
+    assert "reconcile_runs" in scheduler.schedule

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -308,14 +309,14 @@ def alive(process: Path, **environ: str) -> bool:
         [sys.executable, "-c", program, process],
         cwd=DEPLOY, env=environ, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return result.stdout == "True\n"
+    return result.stdout.endswith("True\n")
 
 
 @pytest.mark.parametrize(
     ("command", "state", "is_alive"),
     [
         ("python -m celery -A celery_app worker", "S", True),
-        ("python -m celery -A celery_app beat", "R", True),
+        ("python -m celery -A celery_app beat", "R", False),  # it has touched no file
         ("python -m celery -A celery_app worker", "T", False),
         ("python -m celery -A celery_app beat", "Z", False),
         ("python -m gunicorn avram.wsgi", "S", False),
@@ -326,7 +327,11 @@ def test_alive(tmp_path: Path, command: str, state: str, is_alive: bool) -> None
     (tmp_path / "cmdline").write_bytes("\0".join(command.split()).encode() + b"\0")
     (tmp_path / "stat").write_text(f"1 (a (name) ) {state} 0 1")
 
-    assert alive(tmp_path, PORT="1") is is_alive
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "worker-one").write_text(str(os.getpid()))
+
+    environ = {"SECRET_KEY": "of tests", "RUNTIME_DIR": str(tmp_path / "run")}
+    assert alive(tmp_path, PORT="1", **environ) is is_alive
 
 
 def test_alive_of_nothing(tmp_path: Path) -> None:

@@ -310,7 +310,7 @@ def test_email_url_of_a_server() -> None:
 
 @pytest.mark.parametrize("url", ["mail.example.org", "https://user:secret@mail.example.org", ""])
 def test_email_url_of_something_else(url: str) -> None:
-    with pytest.raises(ValueError, match="begins with none of smtp|is not a URL|no URL|URL") as caught:
+    with pytest.raises(ValueError, match=r"begins with none of smtp|not a URL") as caught:
         parse_email_url(url)
 
     assert "secret" not in str(caught.value)

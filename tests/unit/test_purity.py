@@ -23,9 +23,9 @@ PURE = (
     "attempts",
     "published",
     "batching",
+    "whereabouts",
     "news",
     "wording",
-    "whereabouts",
     "taskids",
 )
 

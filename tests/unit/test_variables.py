@@ -14,12 +14,14 @@ from avram import variables
 from avram.environment import ROOT, parse_stale_after
 from avram.variables import REGISTRY, Variable
 
-#: What may touch the environment itself: these write it, or read names that AIRFLOW_HOSTS gives.
+#: What may touch the environment itself: these write it, or read names that AIRFLOW_HOSTS gives. What
+#: Flower reads comes before there are settings, and REQUESTS_CA_BUNDLE is requests' own.
 READERS = {
     "avram/environment.py",
     "avram/variables.py",
     "harvest/airflow_api/hosts.py",
     "harvest/flower.py",
+    "harvest/webhooks.py",
 }
 
 #: A value of each variable that is a mistake, and what is said of it. What is not here takes any text.
@@ -63,7 +65,8 @@ MISTAKES = {
 }
 ANY_TEXT = {
     "SECRET_KEY", "SECRET_KEY_FALLBACKS", "AWS_REGION", "AWS_DEFAULT_REGION",
-    "VAR_DIR", "CHROMIUM", "DEFAULT_FROM_EMAIL", "CI", "RUNTIME_DIR", "FLOWER_USER", "FLOWER_PASSWORD", "FLOWER_BASIC_AUTH",
+    "VAR_DIR", "CHROMIUM", "DEFAULT_FROM_EMAIL", "CI", "RUNTIME_DIR", "FLOWER_USER",
+    "FLOWER_PASSWORD", "FLOWER_BASIC_AUTH",
 }  # fmt: skip
 
 
