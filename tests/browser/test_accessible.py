@@ -1,4 +1,4 @@
-"""Each page is for everyone: what axe finds, light and dark, wide and narrow, and with the keyboard alone."""
+"""Each page is for everyone: what axe finds, light and dark, wide and narrow; and the keyboard alone."""
 
 from __future__ import annotations
 
@@ -39,12 +39,18 @@ def violations(page: Page, options: dict[str, Any]) -> list[str]:
 
 
 def look_at(page: Page, name: str, address: str) -> list[str]:
-    """Return what axe finds on a page, in all four looks of it."""
+    """Return what axe finds on a page, in all four looks of it.
+
+    All rules are asked at both sizes, and those of colours in both schemes at both: nothing else goes by
+    the scheme.
+    """
     troubles = []
     page.emulate_media(color_scheme="light", reduced_motion="reduce")
     page.set_viewport_size(WIDE)  # type: ignore[arg-type]
     page.goto(address)
-    page.add_style_tag(content="*, ::before, ::after { transition: none !important; animation: none !important }")
+    page.add_style_tag(
+        content="*, ::before, ::after { transition: none !important; animation: none !important }"
+    )
     for scheme, size, options in (
         ("light", WIDE, OPTIONS),
         ("dark", WIDE, COLOURS),
@@ -121,7 +127,8 @@ def outlined(page: Page) -> bool:
         page.evaluate(
             """() => {
                 const style = getComputedStyle(document.activeElement);
-                const ring = style.boxShadow !== "none" && !/^(rgba\\(0, 0, 0, 0\\) 0px 0px 0px 0px,? ?)+$/.test(style.boxShadow);
+                const none = /^(none|(rgba\\(0, 0, 0, 0\\) 0px 0px 0px 0px,? ?)+)$/;
+                const ring = !none.test(style.boxShadow);
                 return (style.outlineStyle !== "none" && style.outlineWidth !== "0px") || ring;
             }"""
         )

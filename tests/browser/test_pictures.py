@@ -25,15 +25,15 @@ PICTURES = {
     "run": 1500,
     "event": 800,
     "rejected message": 900,
-    "collection": 900,
+    "collection": 1700,
     "queues": 900,
     "results": 700,
 }
 WIDTH = 1400
 MOST_BYTES = 150_000
 
-#: Gives the picture at an address as 256 colours and the number of one for each pixel, as base64. The most
-#: frequent are kept, the others become the nearest of them: all that differ are edges of letters.
+#: Gives the picture at an address as 256 colours and the number of one for each pixel, as base64. The
+#: most frequent are kept, others become the nearest of them: all that differ are edges of letters.
 REDUCE = """async address => {
     const image = new Image();
     image.src = address;
@@ -43,7 +43,8 @@ REDUCE = """async address => {
     const dots = new Uint32Array(canvas.getImageData(0, 0, image.width, image.height).data.buffer);
     const counts = new Map();
     for (const dot of dots) counts.set(dot, (counts.get(dot) ?? 0) + 1);
-    const kept = [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]).slice(0, 256).map(([dot]) => dot);
+    const frequent = [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
+    const kept = frequent.slice(0, 256).map(([dot]) => dot);
     const parts = dot => [dot & 255, dot >> 8 & 255, dot >> 16 & 255];
     const palette = kept.map(parts);
     const numbers = new Map(kept.map((dot, number) => [dot, number]));

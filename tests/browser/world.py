@@ -45,9 +45,11 @@ def furnish(monkeypatch: pytest.MonkeyPatch, owner: User) -> dict[str, str]:
                 play(script, started, str(day))
     for run in HarvestRun.objects.filter(collection_id=509):
         recording.mark_stale(run.pk)
-    broken = json.dumps({"Type": "Notification", "Message": '{"dag_id": "harvest_collection", '})
-    recording.record([factories.sqs_message(broken, sent_at=NOW, message_id="a message"),
-                      factories.sqs_message("not JSON", sent_at=NOW, message_id="another")])  # fmt: skip
+    broken = factories.sns_body(
+        '{"dag_id": "harvest_collection", "dag_run_id": manual}', at=NOW, message_id="b"
+    )
+    for number, body in enumerate(("not JSON", broken)):
+        recording.record([factories.sqs_message(body, sent_at=NOW, message_id=f"rejected-{number}")])
     return {**_rest(owner), **_pages()}
 
 
@@ -124,7 +126,7 @@ def _pages() -> dict[str, str]:
         "events": page("harvest", "harvestevent"),
         "event": page("harvest", "harvestevent", error.pk),
         "rejected messages": page("harvest", "rejectedmessage"),
-        "rejected message": page("harvest", "rejectedmessage", RejectedMessage.objects.first().pk),  # type: ignore[union-attr]
+        "rejected message": page("harvest", "rejectedmessage", RejectedMessage.objects.latest("pk").pk),
         "collections": page("harvest", "collection"),
         "collection": page("harvest", "collection", 26098),
         "start": f"{start}?ids=27551",

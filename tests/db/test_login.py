@@ -32,7 +32,7 @@ def try_password(
     password: str, *, name: str = "ada", address: str = "198.51.100.7", **headers: str
 ) -> HttpResponse:
     form = {"username": name, "password": password, "next": reverse("admin:index")}
-    response: HttpResponse = Client(REMOTE_ADDR=address).post(LOGIN, form, headers=headers)  # type: ignore[arg-type,assignment]
+    response: HttpResponse = Client(REMOTE_ADDR=address).post(LOGIN, form, headers=headers)  # type: ignore[assignment]
     return response
 
 

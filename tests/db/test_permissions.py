@@ -7,6 +7,7 @@ don't have is one that nobody has thought about, and fails the test.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http.cookies import SimpleCookie
 from importlib import import_module
 from typing import Any
 
@@ -97,7 +98,7 @@ ORDINARY = {
     "<path:object_id>/change/": (VIEWERS, SUPERUSERS),
 }
 del ORDINARY["<path:object_id>/whole/"]
-PEOPLE = {page: (SUPERUSERS, SUPERUSERS) for page in ORDINARY} | {"<path:object_id>/": (STAFF, STAFF)}
+PEOPLE = dict.fromkeys(ORDINARY, (SUPERUSERS, SUPERUSERS)) | {"<path:object_id>/": (STAFF, STAFF)}
 
 MODELS = {
     "auth/group": PEOPLE,
@@ -321,12 +322,12 @@ def test_every_address_is_in_the_table_and_no_other() -> None:
 def test_each_address_is_for_those_of_the_table(role: str) -> None:
     client, user = log_in(role)
     rows = make_rows(user)
-    cookies = client.cookies.copy()
+    cookies = SimpleCookie(client.cookies)
     wrong = []
     for route, (get, post) in table().items():
         for method, who in (("GET", get), ("POST", post)):
             with transaction.atomic():  # Whatever it does is undone, also the end of the session.
-                client.cookies = cookies.copy()
+                client.cookies = SimpleCookie(cookies)
                 response = client.generic(method, address(route, rows))
                 found = outcome(route, response)
                 transaction.set_rollback(True)
