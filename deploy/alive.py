@@ -36,7 +36,7 @@ def is_alive(process: Path) -> bool:
 
 def touches(name: str) -> bool:
     """Ask whether worker or beat has touched its file of late."""
-    command = [sys.executable, Path(__file__).parents[1] / "manage.py", "alive", name]
+    command = [sys.executable, str(Path(__file__).parents[1] / "manage.py"), "alive", name]
     return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0  # noqa: S603
 
 

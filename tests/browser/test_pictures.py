@@ -25,7 +25,7 @@ PICTURES = {
     "run": 1500,
     "event": 800,
     "rejected message": 900,
-    "collection": 1700,
+    "collection": 1500,
     "queues": 900,
     "results": 700,
 }

@@ -128,7 +128,7 @@ def _pages() -> dict[str, str]:
         "rejected messages": page("harvest", "rejectedmessage"),
         "rejected message": page("harvest", "rejectedmessage", RejectedMessage.objects.latest("pk").pk),
         "collections": page("harvest", "collection"),
-        "collection": page("harvest", "collection", 26098),
+        "collection": page("harvest", "collection", 27551),
         "start": f"{start}?ids=27551",
         "triggers": page("harvest", "harvesttrigger"),
         "queues": reverse("admin:harvest_queues"),
