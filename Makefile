@@ -5,7 +5,7 @@ READY := .venv/ready
 PIP_COMPILE := --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pages test-workers test-postgresql fuzz chaos bench audit real-airflow lint format pins clean
+.PHONY: help run test test-pages test-workers test-postgresql fuzz chaos bench audit real-airflow screenshots lint format pins clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -45,6 +45,10 @@ chaos: $(READY) ## break everything, 10,000 messages each (SEED=3 repeats, SCENA
 
 real-airflow: $(READY) ## our code against real Airflows: AIRFLOW2=…/bin/airflow AIRFLOW3=…/bin/airflow (docs/airflow.md)
 	@$(BIN)/python -m local.real_airflow $(AIRFLOW2) $(AIRFLOW3)
+
+screenshots: $(READY) ## make docs/pictures anew, from the demo in headless Chromium
+	@$(BIN)/python -m local.browser
+	PICTURES=docs/pictures $(BIN)/python -m pytest -q tests/browser/test_pictures.py
 
 lint: $(READY) ## ruff, mypy, and the checks of Django
 	$(BIN)/ruff check .

@@ -49,7 +49,10 @@ def unfold(*, debug: bool, flower_url: str) -> dict[str, Any]:
         "ENVIRONMENT": [_("development"), "warning"] if debug else None,
         "DASHBOARD_CALLBACK": "harvest.admin.front.dashboard",
         "STYLES": [lambda request: static("harvest/admin.css")],
-        "SCRIPTS": [lambda request: static("harvest/moments.js")],
+        "SCRIPTS": [
+            lambda request: static("harvest/moments.js"),
+            lambda request: static("harvest/names.js"),
+        ],
         # Its defaults for subtle text are too pale for the contrast that WCAG asks for.
         "COLORS": {
             "primary": PRIMARY,

@@ -112,7 +112,7 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
         return admin.ModelAdmin.has_delete_permission(self, request, obj)
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
-        return admin.ModelAdmin.has_change_permission(self, request)
+        return request.user.has_perm("harvest.replay_message")
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.replay_one)

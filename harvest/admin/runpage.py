@@ -95,7 +95,11 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
     # --- a person's decision ---
 
     def has_change_permission(self, request: HttpRequest, obj: HarvestRun | None = None) -> bool:
-        return admin.ModelAdmin.has_change_permission(self, request, obj)
+        """All that a person changes of a run is its status."""
+        return request.user.has_perm("harvest.set_status") and self.has_view_permission(request, obj)
+
+    def has_reconcile_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("harvest.reconcile_run")
 
     def get_readonly_fields(self, request: HttpRequest, obj: HarvestRun | None = None) -> list[str]:
         decided = ("status", "status_note")
@@ -133,7 +137,7 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         run = self.run_of(request, object_id)
-        if not self.has_change_permission(request, run):
+        if not self.has_reconcile_permission(request):
             raise PermissionDenied
         refused = asking.send(tasks.reconcile_run, run.pk)
         if refused is None:
@@ -197,6 +201,7 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
             "events_before": number - 1,
             "events_after": number + 1 if len(events) > limits.MAX_ROWS else None,
             "may_decide": self.has_change_permission(request, run),
+            "may_reconcile": self.has_reconcile_permission(request),
         }
 
     def _published(self, run: HarvestRun) -> str:

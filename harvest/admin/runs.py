@@ -22,7 +22,7 @@ class HarvestRunAdmin(RunPage, RunListAdmin):
 
     actions = ("recompute",)
 
-    @admin.action(description=_("Recompute the status from the events"), permissions=["change"])
+    @admin.action(description=_("Recompute the status from the events"), permissions=["reconcile"])
     def recompute(self, request: HttpRequest, queryset: QuerySet[HarvestRun]) -> None:
         run_ids: Iterable[int] = queryset.values_list("pk", flat=True)
         runs = [recording.mark_stale(run_id) for run_id in run_ids]

@@ -95,6 +95,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('-last_heard_at', '-pk'),
+                'permissions': (('set_status', 'Can set the status of a run'), ('reconcile_run', 'Can have a run looked at now')),
             },
         ),
         migrations.CreateModel(
@@ -166,6 +167,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('-last_seen_at',),
+                'permissions': (('replay_message', 'Can replay rejected messages'),),
                 'indexes': [models.Index(fields=['-last_seen_at'], name='rejected_newest'), models.Index(condition=models.Q(('replayed_at__isnull', True)), fields=['-last_seen_at'], name='rejected_waiting'), models.Index(condition=models.Q(('replayed_at__isnull', False)), fields=['replayed_at'], name='rejected_replayed')],
             },
         ),

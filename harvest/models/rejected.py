@@ -63,6 +63,7 @@ class RejectedMessage(models.Model):
 
     class Meta:
         ordering = ("-last_seen_at",)
+        permissions = (("replay_message", _("Can replay rejected messages")),)
         indexes = (
             models.Index(fields=("-last_seen_at",), name="rejected_newest"),
             models.Index(

@@ -209,6 +209,10 @@ class HarvestRun(models.Model):
 
     class Meta:
         ordering = ("-last_heard_at", "-pk")
+        permissions = (
+            ("set_status", _("Can set the status of a run")),
+            ("reconcile_run", _("Can have a run looked at now")),
+        )
         constraints = (
             models.UniqueConstraint(
                 fields=("dag_run_id", "dag_id", "host"),
