@@ -4,6 +4,9 @@ BIN := .venv/bin
 READY := .venv/ready
 PIP_COMPILE := --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-pages test-workers test-postgresql fuzz chaos bench audit real-airflow screenshots lint format pins clean
 
@@ -15,20 +18,22 @@ run: $(READY) ## set up, and start it all in this terminal: web, worker, beat, F
 
 test: $(READY) ## set up, and run all tests on SQLite and on PostgreSQL (TEST_DATABASE_URL, or one from a wheel)
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m local.browser
 	@# Three at a time: many of the tests wait for what they have started.
-	$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Oline) test-pages test-workers test-postgresql
+	$(MAKE) --no-print-directory -j3 TOGETHER=1 test-pages test-workers test-postgresql
 	@$(BIN)/coverage combine -q && $(BIN)/coverage report
 
 test-pages: $(READY) ## the tests that need no worker, on SQLite
-	@$(BIN)/python -m local.browser
-	TEST_ENGINE=sqlite $(BIN)/coverage run -m pytest $(or $(TESTS),tests/unit tests/db tests/browser)
+	@$(BIN)/python -m local.browser $(SIGNED)
+	TEST_ENGINE=sqlite $(BIN)/coverage run -m pytest $(or $(TESTS),tests/unit tests/db tests/browser) $(SIGNED)
 
 test-workers: $(READY) ## the tests with real workers, and the short chaos, on SQLite
-	TEST_ENGINE=sqlite $(BIN)/coverage run -m pytest $(or $(TESTS),tests/broker tests/chaos)
+	TEST_ENGINE=sqlite $(BIN)/coverage run -m pytest $(or $(TESTS),tests/broker tests/chaos) $(SIGNED)
 
 test-postgresql: $(READY) ## the tests that have to do with a database, on PostgreSQL
-	TEST_ENGINE=postgresql $(BIN)/coverage run -m pytest $(or $(TESTS),tests/db tests/broker/test_pipeline.py tests/broker/test_database_away.py tests/broker/test_secrets.py)
+	TEST_ENGINE=postgresql $(BIN)/coverage run -m pytest $(or $(TESTS),tests/db tests/broker/test_pipeline.py tests/broker/test_database_away.py tests/broker/test_secrets.py) $(SIGNED)
+
+# Whose line it is, where several write.
+SIGNED = $(if $(TOGETHER),2>&1 | awk '{ print "$(@:test-%=%): " $$0; fflush() }')
 
 fuzz: $(READY) ## 100,000 hostile messages (INPUTS=…, SEED=…; with TEST_ENGINE=postgresql on PostgreSQL)
 	$(BIN)/python -m fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
