@@ -18,6 +18,7 @@ NOT_RUN = {
     "podman ": "no container can be built here; the file is looked at by test_deploy",
     "cp deploy/systemd": "writes to /etc; the units are looked at by test_deploy",
     "systemctl ": "needs systemd",
+    "curl ": "of a registry that runs: tests/db/test_api.py asks the same of ours",
     "celery -A celery_app:monitor ": "needs a worker and Valkey: tests/broker/test_monitoring has them",
     "python manage.py doctor": "asks Amazon; tests/broker/test_doctor.py has it",
     "python manage.py dumpdata library_collection": "of the registry, which is not here",

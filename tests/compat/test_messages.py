@@ -29,6 +29,8 @@ RESULTS = {
     "harvest.backfill_window": "'https://airflow.example.org is not configured'",
     "harvest.read_queues": "'read'",
     "harvest.redrive": "'redrive 1: slice 0 was done already'",
+    "harvest.tell": "'.*'",
+    "harvest.deliver_notice": "'notice 1: .+'",
     "harvest.prune": "'nothing is old'",
     "harvest.replay_rejected": "'1 recorded'",
 }

@@ -55,6 +55,8 @@ PUBLISH: dict[str, Callable[[], Any]] = {
     "harvest.read_queues": tasks.read_queues.delay,
     "harvest.redrive": lambda: tasks.redrive_dead_letters.delay(PK, 0),
     "harvest.prune": tasks.prune.delay,
+    "harvest.tell": tasks.tell.delay,
+    "harvest.deliver_notice": lambda: tasks.deliver_notice.delay(PK, 0),
     "harvest.replay_rejected": lambda: tasks.replay_rejected.delay([PK]),
 }
 

@@ -88,7 +88,14 @@ def make_notices(count: int, age: timedelta, state: str = "sent") -> None:
         RunChange(harvest_run=run, kind="failed", source="events", changed_at=at) for _ in range(count)
     )
     Notice.objects.bulk_create(
-        Notice(subscription=subscription, change=change, kind="failed", state=state, created_at=at)
+        Notice(
+            subscription=subscription,
+            change=change,
+            kind="failed",
+            state=state,
+            created_at=at,
+            due_at=at,
+        )
         for change in changes
     )
 

@@ -39,13 +39,7 @@ def test_start_of_beat_leaves_what_an_operator_edited() -> None:
 
     schedule = Scheduler(app=app, lazy=False).schedule
 
-    assert sorted(schedule) == [
-        "backfill_runs",
-        "celery.backend_cleanup",
-        "prune",
-        "read_queues",
-        "tell",
-    ]
+    assert sorted(schedule) == ["backfill_runs", "prune", "read_queues", "tell"]
     cleanup.refresh_from_db()
     assert cleanup.crontab.minute == "30"
 
