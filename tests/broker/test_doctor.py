@@ -362,11 +362,11 @@ def test_doctor_reads_the_clock_of_a_refusal() -> None:
 
 def test_doctor_misses_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'harvest' AND name LIKE '0002%'")
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'harvest' AND name LIKE '0003%'")
 
     (found,) = faults()
 
-    assert found == "Database: 1 migrations are missing (harvest 0002_schedule). Run manage.py migrate."
+    assert found == "Database: 1 migrations are missing (harvest 0003_groups). Run manage.py migrate."
 
 
 def test_doctor_while_the_database_is_away_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
