@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -227,6 +228,19 @@ def test_wrong_password_is_not_repeated(
         client.get_run(DAG, RUN)
 
     assert "wrong" not in str(raised.value)
+
+
+@BOTH
+def test_password_in_another_encoding_is_not_repeated(
+    airflow_server: AirflowServer, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = configure(airflow_server, kind)
+    monkeypatch.setitem(os.environb, PASSWORD_ENV.encode(), PASSWORD.encode("latin-1"))
+
+    with pytest.raises(Refused, match="its password is no UTF-8") as raised:
+        client.get_run(DAG, RUN)
+
+    assert raised.value.__context__ is None  # which the log would have with it
 
 
 def test_netrc_is_not_read(
