@@ -91,9 +91,14 @@ def _known(window: Window, chunk: Iterable[AirflowRun]) -> dict[str, HarvestRun]
 
 
 def _says_nothing_new(listed: AirflowRun, known: HarvestRun | None) -> bool:
-    return (
-        known is not None
-        and bool(known.host)
-        and known.lost_since is None
-        and known.status == outcome_of_state(listed.state)
+    if known is None or not known.host or known.lost_since is not None:
+        return False
+    if known.status != outcome_of_state(listed.state):
+        return False
+    # A run that has sent nothing has all that it tells from here.
+    return known.first_event_at is not None or (
+        known.dag_run_conf == listed.conf
+        and known.logical_date == (listed.logical_date or known.logical_date)
+        and known.airflow_started_at == listed.start_date
+        and known.airflow_ended_at == listed.end_date
     )

@@ -42,11 +42,11 @@ def second_server() -> Iterator[AirflowServer]:
         yield server
 
 
-def fill(server: AirflowServer, **options: Any) -> tuple[int, int]:
+def fill(server: AirflowServer, dag_id: str = DAG, **options: Any) -> tuple[int, int]:
     """Backfill the day of the runs. Return how many were listed, and how many made."""
     client = airflow_api.client_of(server.url)
     assert client is not None
-    window = backfill.Window(server.url, DAG, START - DAY, START + DAY)
+    window = backfill.Window(server.url, dag_id, START - DAY, START + DAY)
     chunks = list(backfill.fill(client, window, **options))
     return sum(chunk.runs for chunk in chunks), sum(chunk.made for chunk in chunks)
 
@@ -245,6 +245,69 @@ def test_second_host_parts_events_without_host(
         ],
         key=str,
     )
+
+
+def test_second_host_takes_from_a_run_all_that_the_parted_events_told(
+    airflow_server: AirflowServer, second_server: AirflowServer
+) -> None:
+    airflow_api.configure(airflow_server.hosts() | second_server.hosts())
+    theirs, ours = make_collection(1), make_collection(2)
+    keys = {"dag_id": "publish_collection", "dag_run_id": "heard"}
+    conf = {"collection_id": "1", "version": "1/a"}
+    run_id = recording.record([complete(host="", at=START, dag_run_conf=conf, **keys)]).run_id
+    recording.recompute(run_id or 0)
+    airflow_server.add(state="running", conf={"collection_id": "2", "version": "2/a"}, **keys)
+    second_server.add(state="failed", conf={"collection_id": "1", "version": "1/b"}, **keys)
+    fill(airflow_server, "publish_collection")
+
+    fill(second_server, "publish_collection")
+
+    run = HarvestRun.objects.get(host=airflow_server.url)
+    assert list(run.changes.order_by("pk").values_list("kind", "before", "source")) == [
+        ("succeeded", "running", "events"),
+        ("running", "succeeded", "airflow"),
+    ]
+    assert (run.dag_run_conf, run.collection, run.target_version) == ({}, None, None)
+    nameless = HarvestRun.objects.get(host="")
+    assert (nameless.collection, nameless.target_version) == (theirs, "1/a")
+
+    fill(airflow_server, "publish_collection")
+
+    run.refresh_from_db()
+    assert run.dag_run_conf == {"collection_id": "2", "version": "2/a"}
+    assert (run.collection, run.target_version) == (ours, "2/a")
+    for collection, version in ((theirs, "1/a"), (ours, "2/a")):
+        collection.refresh_from_db()
+        assert collection.production_target_version == version
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"conf": {"collection_id": "2"}},
+        {"logical_date": "2026-11-24T04:00:00+00:00"},
+        {"start_date": "2026-11-24T05:00:00+00:00"},
+        {"end_date": "2026-11-24T06:00:00+00:00"},
+    ],
+    ids=lambda later: next(iter(later)),
+)
+def test_run_that_sent_nothing_follows_the_list(
+    airflow_server: AirflowServer, later: dict[str, Any]
+) -> None:
+    airflow_server.add("silent")
+    fill(airflow_server)
+    airflow_server.add("silent", **later)
+
+    fill(airflow_server)
+
+    run = HarvestRun.objects.get()
+    told = {
+        "conf": run.dag_run_conf,
+        "logical_date": run.logical_date.isoformat(),
+        "start_date": run.airflow_started_at and run.airflow_started_at.isoformat(),
+        "end_date": run.airflow_ended_at and run.airflow_ended_at.isoformat(),
+    }
+    assert told.items() >= later.items()
 
 
 @pytest.mark.django_db(transaction=True)
