@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from harvest import airflow_api, backfill, recording, tasks
 from harvest.airflow import DAG_IDS
-from harvest.airflow_api import Kind
+from harvest.airflow_api import Kind, Unavailable
 from harvest.models import HarvestEvent, HarvestRun, RunChange
 from tests.airflow_server import FAULTS, AirflowServer, say
 from tests.db.test_concurrency import at_once
@@ -94,6 +94,31 @@ def test_run_without_dates(airflow_server: AirflowServer) -> None:
 
     run = HarvestRun.objects.get()
     assert run.logical_date == run.last_heard_at == START
+
+
+@pytest.mark.parametrize("kind", [Kind.AIRFLOW2, Kind.AIRFLOW3])
+def test_run_that_failed_in_the_queue(airflow_server: AirflowServer, kind: Kind) -> None:
+    airflow_api.configure(airflow_server.hosts(kind))
+    airflow_server.add("silent", "failed", start_date=None)
+
+    assert fill(airflow_server) == (1, 1)
+    assert fill(airflow_server) == (1, 0)
+
+    run = HarvestRun.objects.get()
+    assert (run.status, run.status_source, run.airflow_started_at) == ("failed", "airflow", None)
+    assert run.last_heard_at == run.logical_date == START.replace(second=34, microsecond=0)
+
+
+def test_runs_that_were_listed_before_a_page_fails_are_made(airflow_server: AirflowServer) -> None:
+    for number in range(3):
+        airflow_server.add(f"run {number}", "failed")
+    airflow_server.page = 2
+    airflow_server.faults_of_page[2] = say(500)
+
+    with pytest.raises(Unavailable, match="status 500"):
+        fill(airflow_server)
+
+    assert HarvestRun.objects.count() == 2
 
 
 def test_again_makes_nothing(airflow_server: AirflowServer) -> None:
@@ -349,7 +374,9 @@ def test_task_lists_the_last_two_days(
 ) -> None:
     for days in (0, 1, 3):
         start = timezone.now() - days * DAY - timedelta(hours=1)
-        airflow_server.add(f"{days} days ago", "failed", start_date=start.isoformat())
+        end = start + timedelta(minutes=1)
+        dates = {"start_date": start.isoformat(), "end_date": end.isoformat()}
+        airflow_server.add(f"{days} days ago", "failed", **dates)
     said = []
     monkeypatch.setattr(
         tasks.backfill_window, "delay", lambda *args: said.append(tasks.backfill_window(*args))
