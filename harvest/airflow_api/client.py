@@ -52,8 +52,8 @@ class Client:
     def list_runs(self, dag_id: str, since: datetime, until: datetime) -> Iterator[AirflowRun]:
         """Yield the runs of a DAG that started or ended in a window, its ends included, each once.
 
-        The oldest first, and then those that have ended without a start: they failed in the queue. A run
-        that can't be read is logged, and left out.
+        By their start, the oldest first; then those that only ended in it, such as ones that failed in
+        the queue, and never started. A run that can't be read is logged, and left out.
         """
         path, seen = f"{_dag_path(dag_id)}/dagRuns", set()
         for date in ("start_date", "end_date"):
