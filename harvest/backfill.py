@@ -6,17 +6,16 @@ an answer like any other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import NamedTuple
 
 from django.utils import timezone
 
 from harvest import recording
 from harvest.airflow import DAG_IDS, outcome_of_state
-from harvest.airflow_api import AirflowRun, Client, NotFound, hosts
+from harvest.airflow_api import AirflowError, AirflowRun, Client, NotFound, hosts
 from harvest.models import HarvestRun
 
 #: How far back beat looks, hour by hour: a host that is away for less is caught up with.
@@ -30,7 +29,7 @@ _CHUNK = 100
 
 
 class Window(NamedTuple):
-    """The runs of one DAG on one host that started in a span of time, its ends included."""
+    """The runs of one DAG on one host that started or ended in a span of time, its ends included."""
 
     host: str
     dag_id: str
@@ -67,17 +66,31 @@ def fill(client: Client, window: Window, *, dry_run: bool = False) -> Iterator[L
         AirflowError: Airflow can't be asked. What was listed before is recorded.
     """
     asked_at = timezone.now()
-    listed = client.list_runs(window.dag_id, window.since, window.until)
+    chunk: list[AirflowRun] = []
+    failure: AirflowError | None = None
     try:
-        while chunk := list(islice(listed, _CHUNK)):
-            known = _known(window, chunk)
-            if not dry_run:
-                for run in chunk:
-                    if not _says_nothing_new(run, known.get(run.dag_run_id)):
-                        recording.record_listed(window.host, run, asked_at)
-            yield Listed(len(chunk), sum(run.dag_run_id not in known for run in chunk))
+        for run in client.list_runs(window.dag_id, window.since, window.until):
+            chunk.append(run)
+            if len(chunk) == _CHUNK:
+                yield _take(window, chunk, asked_at, dry_run)
+                chunk = []
     except NotFound:
-        return  # of a DAG that this Airflow does not have
+        pass  # of a DAG that this Airflow does not have
+    except AirflowError as error:
+        failure = error
+    if chunk:
+        yield _take(window, chunk, asked_at, dry_run)
+    if failure is not None:
+        raise failure
+
+
+def _take(window: Window, chunk: Sequence[AirflowRun], asked_at: datetime, dry_run: bool) -> Listed:
+    known = _known(window, chunk)
+    if not dry_run:
+        for run in chunk:
+            if not _says_nothing_new(run, known.get(run.dag_run_id)):
+                recording.record_listed(window.host, run, asked_at)
+    return Listed(len(chunk), sum(run.dag_run_id not in known for run in chunk))
 
 
 def _known(window: Window, chunk: Iterable[AirflowRun]) -> dict[str, HarvestRun]:
@@ -91,9 +104,14 @@ def _known(window: Window, chunk: Iterable[AirflowRun]) -> dict[str, HarvestRun]
 
 
 def _says_nothing_new(listed: AirflowRun, known: HarvestRun | None) -> bool:
-    return (
-        known is not None
-        and bool(known.host)
-        and known.lost_since is None
-        and known.status == outcome_of_state(listed.state)
+    if known is None or not known.host or known.lost_since is not None:
+        return False
+    if known.status != outcome_of_state(listed.state):
+        return False
+    # A run that has sent nothing has all that it tells from here.
+    return known.first_event_at is not None or (
+        known.dag_run_conf == listed.conf
+        and known.logical_date == (listed.logical_date or known.logical_date)
+        and known.airflow_started_at == listed.start_date
+        and known.airflow_ended_at == listed.end_date
     )

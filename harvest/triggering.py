@@ -10,7 +10,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
@@ -34,9 +34,16 @@ TOKEN = re.compile(r"\A[0-9a-f]{16}\Z")
 
 State = HarvestTrigger.State
 
+#: What can be sent again, as far as is known.
+NOT_STARTED = (State.REFUSED, State.ABSENT)
+
 
 class NotConfigured(Exception):
     """AIRFLOW_HOSTS has no such host, so that nothing can be asked there."""
+
+
+class SentAlready(Exception):
+    """This form was sent before, for another version: what would come of both is not what it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,35 +74,66 @@ def trigger(
 
     Raises:
         NotConfigured: the host is none of AIRFLOW_HOSTS.
+        SentAlready: this form has started one of them with another conf. Nothing was sent.
         ValueError: more orders than one submission may have, or a token of another form.
     """
     client = _client_of(host)
     if len(orders) > limits.MAX_TRIGGERED or not TOKEN.fullmatch(token):
         raise ValueError(f"{len(orders)} orders, token {token[:20]!r}")
-    dag_id, now, deadline = DAGS[action], timezone.now(), time.monotonic() + SECONDS
-    why_not = ""
+    dag_id, now = DAGS[action], timezone.now()
+    ids = [run_id(action, order.collection_id, token) for order in orders]
+    confs = [make_conf(dag_id, order.collection_id, order.version) for order in orders]
+    of_dag = HarvestTrigger.objects.filter(hostname=host, dag_id=dag_id)
+    known = {made.dag_run_id: made for made in of_dag.filter(dag_run_id__in=ids)}
+    for dag_run_id, conf in zip(ids, confs, strict=True):
+        if dag_run_id in known:
+            _check_same(known[dag_run_id], conf)
+    submission = _Submission(client)
     triggers = []
-    for index, order in enumerate(orders):
-        if not why_not and time.monotonic() > deadline:
-            why_not = gettext("Not sent: the others had taken too long. Try again.")
+    for index, (order, dag_run_id, conf) in enumerate(zip(orders, ids, confs, strict=True)):
+        why_not = submission.why_not()
         made, new = HarvestTrigger.objects.get_or_create(
             hostname=host,
             dag_id=dag_id,
-            dag_run_id=run_id(action, order.collection_id, token),
+            dag_run_id=dag_run_id,
             defaults={
                 "collection_id": order.collection_id,
                 "user": user,
                 # Airflow 2 has one run of a DAG at a time, and starts none in the future.
                 "logical_date": now - timedelta(microseconds=len(orders) - index),
-                "dag_run_conf": make_conf(dag_id, order.collection_id, order.version),
+                "dag_run_conf": conf,
                 "state": State.ABSENT if why_not else State.SENT,
                 "stderr": why_not,
             },
         )
-        if new and not why_not and not _send(client, made):
-            why_not = gettext("Not sent: the host had not answered before. Try again.")
+        _check_same(made, conf)  # by now: the same form may be sent twice at once
+        if new and not why_not:
+            submission.send(made)
         triggers.append(made)
     return triggers
+
+
+def send_again(triggers: Sequence[HarvestTrigger]) -> None:
+    """Send those again that did not start, each under the id it had: should the first request have come
+    through after all, Airflow refuses the second, and the first's run is found.
+
+    Once a host does not answer, or the time is up, the rest stay as they are.
+
+    Raises:
+        NotConfigured: a host is none of AIRFLOW_HOSTS any more. Nothing was sent.
+    """
+    submissions = {made.hostname: _Submission(_client_of(made.hostname)) for made in triggers}
+    for made in triggers:
+        submission = submissions[made.hostname]
+        if submission.why_not():
+            continue
+        # Of two that do this at once, one sends. The date may be what another run had.
+        mine = HarvestTrigger.objects.filter(pk=made.pk, state__in=NOT_STARTED).update(
+            state=State.SENT, stdout="", stderr="", logical_date=timezone.now()
+        )
+        made.refresh_from_db()
+        if mine:
+            submission.send(made)
 
 
 def look_again(made: HarvestTrigger) -> None:
@@ -105,6 +143,31 @@ def look_again(made: HarvestTrigger) -> None:
         NotConfigured: its host is none of AIRFLOW_HOSTS any more.
     """
     _find(_client_of(made.hostname), made, gettext("Airflow knows no such run."))
+
+
+class _Submission:
+    """Requests to one host, one after the other, until it does not answer or the time is up."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._deadline = time.monotonic() + SECONDS
+        self._answers = True
+
+    def why_not(self) -> str:
+        """Return why nothing more goes out, or ""."""
+        if not self._answers:
+            return gettext("Not sent: the host had not answered before. Try again.")
+        if time.monotonic() > self._deadline:
+            return gettext("Not sent: the others had taken too long. Try again.")
+        return ""
+
+    def send(self, made: HarvestTrigger) -> None:
+        self._answers = _send(self._client, made)
+
+
+def _check_same(made: HarvestTrigger, conf: Mapping[str, str]) -> None:
+    if made.dag_run_conf != conf:
+        raise SentAlready(made.dag_run_id)
 
 
 def _client_of(host: str) -> Client:

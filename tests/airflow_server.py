@@ -61,7 +61,8 @@ FAULTS: Mapping[str, tuple[Answer, str]] = {
 
 class AirflowServer:
     """Knows the runs in ``runs``, by DAG and run id, and answers for a run what ``faults`` has for its
-    id; that under "*" is for every request.
+    id; that under "*" is for every request. ``faults_of_page`` has what comes instead of a page, by the
+    number of items before it.
 
     ``requests`` has method and path of each, ``asked`` how often a run was asked for.
     """
@@ -69,6 +70,7 @@ class AirflowServer:
     def __init__(self) -> None:
         self.runs: dict[tuple[str, str], dict[str, Any]] = {}
         self.faults: dict[str, Answer] = {}
+        self.faults_of_page: dict[int, Answer] = {}
         self.requests: list[str] = []
         self.tokens: set[str] = set()
         self.page = 100
@@ -165,18 +167,20 @@ class AirflowServer:
 
     def _list(self, handler: BaseHTTPRequestHandler, dag_id: str) -> None:
         query = parse_qs(urlsplit(handler.path).query)
-        since, until = query["start_date_gte"][0], query["start_date_lte"][0]
+        date = query["order_by"][0]
+        since, until = query[f"{date}_gte"][0], query[f"{date}_lte"][0]
         runs = [
             run
             for run in self.runs.values()
-            if run["dag_id"] == dag_id and run["start_date"] and since <= run["start_date"] <= until
+            if run["dag_id"] == dag_id and run[date] and since <= run[date] <= until
         ]
-        self._page(handler, "dag_runs", sorted(runs, key=lambda run: run["start_date"]))
+        self._page(handler, "dag_runs", sorted(runs, key=lambda run: run[date]))
 
     def _page(self, handler: BaseHTTPRequestHandler, key: str, items: list[Any]) -> None:
         query = parse_qs(urlsplit(handler.path).query)
         offset, limit = int(query["offset"][0]), min(int(query["limit"][0]), self.page)
-        _json({key: items[offset : offset + limit], "total_entries": len(items)})(handler)
+        page = _json({key: items[offset : offset + limit], "total_entries": len(items)})
+        self.faults_of_page.get(offset, page)(handler)
 
 
 def _json(data: Any, status: int = 200) -> Answer:

@@ -23,7 +23,7 @@ from harvest.admin import parts
 from harvest.admin.startform import StartForm
 from harvest.airflow import run_page
 from harvest.models import Collection, HarvestEvent, HarvestRun, HarvestTrigger
-from harvest.triggering import DAGS
+from harvest.triggering import DAGS, NOT_STARTED, SentAlready
 
 PERMISSION = "harvest.trigger_run"
 
@@ -37,9 +37,6 @@ TITLES = {
 }
 
 _IDS = re.compile(rf"[0-9]{{1,10}}(?:,[0-9]{{1,10}}){{0,{limits.MAX_TRIGGERED - 1}}}")
-
-#: What can be tried again: none of these started.
-_NOT_STARTED = (HarvestTrigger.State.REFUSED, HarvestTrigger.State.ABSENT)
 
 
 class StartsRuns(unfold.admin.ModelAdmin, admin.ModelAdmin[Collection]):
@@ -98,7 +95,11 @@ class StartsRuns(unfold.admin.ModelAdmin, admin.ModelAdmin[Collection]):
             action, collections, versions, request.POST if request.method == "POST" else None
         )
         if form.is_valid():
-            return self._start(request, form)
+            try:
+                return self._start(request, form)
+            except SentAlready:
+                text = gettext("This form has been sent already, with another version: open a new one.")
+                form.add_error(None, text)
         count = len(collections)
         words = {"dag": DAGS[action], "count": count}
         return self._page(
@@ -126,7 +127,8 @@ class StartsRuns(unfold.admin.ModelAdmin, admin.ModelAdmin[Collection]):
         return HttpResponseRedirect(f"{url}?{_ids_query(order.collection_id for order in orders)}")
 
     def started(self, request: HttpRequest, action: str, token: str) -> HttpResponse:
-        """Show what became of the runs that one form started: which failed, and why."""
+        """Show what became of the runs that one form started: which failed, and why. Sent again from
+        there, those go out once more that did not start."""
         collections = self._asked_for(request, action)
         runs = Prefetch("harvest_runs", HarvestRun.objects.defer("dag_run_conf", "airflow_note"))
         triggers = list(
@@ -138,8 +140,10 @@ class StartsRuns(unfold.admin.ModelAdmin, admin.ModelAdmin[Collection]):
             .prefetch_related(runs)
             .order_by("collection_id")
         )
+        if request.method == "POST":
+            self._send_again(request, [one for one in triggers if one.state in NOT_STARTED])
+            return HttpResponseRedirect(request.get_full_path())
         states = Counter(one.get_state_display() for one in triggers)
-        again = [one.collection_id for one in triggers if one.state in _NOT_STARTED]
         return self._page(
             request,
             "harvest/started.html",
@@ -149,8 +153,15 @@ class StartsRuns(unfold.admin.ModelAdmin, admin.ModelAdmin[Collection]):
                 "headers": [_("collection"), _("state"), _("why"), _("version"), _("Airflow"), _("run")],
                 "rows": [_row(one) for one in triggers],
             },
-            again_url=start_url(action, again) if again else "",
+            may_send_again=any(one.state in NOT_STARTED for one in triggers),
         )
+
+    def _send_again(self, request: HttpRequest, triggers: list[HarvestTrigger]) -> None:
+        try:
+            triggering.send_again(triggers)
+        except triggering.NotConfigured as error:
+            text = gettext("%s is not in AIRFLOW_HOSTS: it can't be asked.") % error
+            self.message_user(request, text, messages.ERROR)
 
     def _asked_for(self, request: HttpRequest, action: str) -> list[Collection]:
         """Return the collections that the address names, for whoever may start runs for them."""
@@ -179,7 +190,7 @@ class StartsRuns(unfold.admin.ModelAdmin, admin.ModelAdmin[Collection]):
 
 def _row(made: HarvestTrigger) -> list[Any]:
     run = next(iter(made.harvest_runs.all()), None)
-    may_run = made.state not in _NOT_STARTED
+    may_run = made.state not in NOT_STARTED
     no_run = gettext("no event yet") if may_run else parts.EMPTY
     return [
         parts.page_link(made.collection),

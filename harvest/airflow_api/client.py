@@ -50,18 +50,22 @@ class Client:
         return self._run("GET", _run_path(dag_id, dag_run_id), dag_id, dag_run_id)
 
     def list_runs(self, dag_id: str, since: datetime, until: datetime) -> Iterator[AirflowRun]:
-        """Yield the runs of a DAG that started in a window, its ends included, the oldest first.
+        """Yield the runs of a DAG that started or ended in a window, its ends included, each once.
 
-        A run that can't be read is logged, and left out.
+        By their start, the oldest first; then those that only ended in it, such as ones that failed in
+        the queue, and never started. A run that can't be read is logged, and left out.
         """
-        window = {
-            "start_date_gte": since.isoformat(),
-            "start_date_lte": until.isoformat(),
-            "order_by": "start_date",
-        }
-        for run in self._list(f"{_dag_path(dag_id)}/dagRuns", "dag_runs", dag_id, window, read_run):
-            if run.dag_id == dag_id:
-                yield run
+        path, seen = f"{_dag_path(dag_id)}/dagRuns", set()
+        for date in ("start_date", "end_date"):
+            window = {
+                f"{date}_gte": since.isoformat(),
+                f"{date}_lte": until.isoformat(),
+                "order_by": date,
+            }
+            for run in self._list(path, "dag_runs", dag_id, window, read_run):
+                if run.dag_id == dag_id and run.dag_run_id not in seen:
+                    seen.add(run.dag_run_id)
+                    yield run
 
     def trigger_run(
         self, dag_id: str, dag_run_id: str, conf: Mapping[str, Any], logical_date: datetime
@@ -108,7 +112,8 @@ class Client:
         while True:
             page: dict[str, str | int] = {**query, "limit": PAGE, "offset": seen}
             items, total = read_page(checked(self._api.ask("GET", path, page, None), dag_id), key)
-            for item in items[:PAGE]:
+            items = items[:PAGE]
+            for item in items:
                 try:
                     yield read(item)
                 except Unavailable as error:

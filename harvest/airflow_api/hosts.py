@@ -61,7 +61,7 @@ class Password:
         """Return the password as it is now: a file may be replaced while we run.
 
         Raises:
-            Refused: there is none.
+            Refused: there is none, or it can't be sent.
         """
         try:
             text = os.environ.get(self.variable, "") if self.variable else Path(self.file).read_text()
@@ -69,6 +69,8 @@ class Password:
             raise Refused(f"its password can't be read: {type(error).__name__}") from None
         if not text.strip():
             raise Refused("its password is empty")
+        if not _is_utf8(text):  # an error of encoding it later would quote it
+            raise Refused("its password is no UTF-8")
         return text.rstrip("\r\n")
 
 
@@ -151,6 +153,8 @@ def _find_faults(address: str, keys: Any, debug: bool) -> Iterator[str]:
         yield f"{kind} has no key {key[: limits.MAX_LINE]!r}{hint}."
     if kind == Kind.MWAA:
         return
+    if not _is_utf8(keys.get("username", "")):
+        yield "its username is no UTF-8."
     url = keys.get("url", address).rstrip("/")
     if "url" in keys and not is_web_address(url):
         yield "its url is no URL such as https://airflow.example.org."
@@ -187,6 +191,15 @@ def _make(address: str, keys: Mapping[str, str]) -> Host:
 
 def _password(keys: Mapping[str, str]) -> Password:
     return Password(keys.get("password_env", ""), keys.get("password_file", ""))
+
+
+def _is_utf8(text: str) -> bool:
+    """Return whether a text has nothing that stands for a byte of another encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_this_machine(url: str) -> bool:

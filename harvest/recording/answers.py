@@ -18,7 +18,7 @@ from harvest.airflow import Outcome, find_collection_id, find_target_version, ou
 from harvest.airflow_api import AirflowRun
 from harvest.models import HarvestRun
 from harvest.recording.changes import Standing, keep_changes
-from harvest.recording.runs import check_staleness, distance, fold, link
+from harvest.recording.runs import check_silence, distance, fold, link
 
 Source = HarvestRun.StatusSource
 
@@ -85,8 +85,12 @@ def record_no_answer(
 
 
 def forget_events(run: HarvestRun) -> None:
-    """Let a locked run, all of whose events turned out to be another's, tell what Airflow said of it."""
+    """Let a locked run, all of whose events turned out to be another's, tell what Airflow said of it.
+
+    What Airflow knows of its conf it says when it lists the run again.
+    """
     run.first_event_at = None
+    run.dag_run_conf, run.conf_collection_id, run.target_version = {}, None, None
     run.last_heard_at = run.airflow_started_at or run.logical_date
     if run.airflow_checked_at is not None and run.status_source == Source.EVENTS:
         _set_status(run, outcome_of_state(run.airflow_state), run.airflow_checked_at)
@@ -102,7 +106,7 @@ def _changing(run: HarvestRun, asked_at: datetime, *, quiet: bool = False) -> It
     yield newer_known
     if run.stale_since is not None:
         run.look_again_at = now + distance(run.looks)
-    check_staleness(run, now)
+    check_silence(run, now)
     run.save()
     keep_changes(run, before, now, quiet=quiet)
 

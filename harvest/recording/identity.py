@@ -18,6 +18,7 @@ from harvest.airflow import Event, RunKey, find_target_version
 from harvest.airflow_api import AirflowRun
 from harvest.models import HarvestRun
 from harvest.recording.answers import forget_events
+from harvest.recording.changes import Standing
 from harvest.recording.counting import recount
 from harvest.recording.runs import fold
 
@@ -106,11 +107,13 @@ def _part_with_nameless_events(run: HarvestRun) -> None:
         last_heard_at=first.sns_timestamp,
     )
     nameless_events.update(harvest_run=nameless, collection=None)
+    before = Standing.of(run)
     if not run.events.exists():  # what is known of it, it has from Airflow
         forget_events(run)
-    for parted in (run, nameless):
-        recount(parted)
-        fold(parted)
+    recount(run)
+    fold(run, before)
+    recount(nameless)
+    fold(nameless)
 
 
 def _lock_name(key: RunKey) -> None:

@@ -59,7 +59,7 @@ def set_status(
         run.status_set_at = now
         run.status_set_by = user
         run.status_note = note
-        check_staleness(run, now)
+        check_silence(run, now)
         run.save()
         keep_changes(run, before, now, user=user)
 
@@ -99,12 +99,14 @@ def distance(looks: int) -> timedelta:
     return min(FIRST_DISTANCE * (1 << doublings), LONGEST_DISTANCE)
 
 
-def fold(run: HarvestRun, *, quiet: bool = False) -> None:
+def fold(run: HarvestRun, before: Standing | None = None, *, quiet: bool = False) -> None:
     """Write to a locked run all that follows from its events. Queries don't grow with their number.
+
+    ``before`` is how the run stood, where the caller has changed it since.
 
     Source: the status rule of the message contract (docs/message-contract.md).
     """
-    before, now = Standing.of(run), timezone.now()
+    before, now = before or Standing.of(run), timezone.now()
     newest = _newest(run.events.all())
     if newest is not None:
         first = run.events.order_by("sns_timestamp").values_list("sns_timestamp", flat=True)[:1]
@@ -117,7 +119,7 @@ def fold(run: HarvestRun, *, quiet: bool = False) -> None:
             run.lost_since, run.lost_reason = None, ""
     run.failure_reason = _failure_reason(run)
     link(run)
-    check_staleness(run, now)
+    check_silence(run, now)
     run.recompute_due_at = None
     if quiet:
         before = be_stale_quietly(run, before, now)
@@ -197,8 +199,13 @@ def be_stale_quietly(run: HarvestRun, before: Standing, now: datetime) -> Standi
     return before
 
 
-def check_staleness(run: HarvestRun, now: datetime) -> None:
-    """A run that ended, or was heard of again, is stale no more, and nobody looks again."""
+def check_silence(run: HarvestRun, now: datetime) -> None:
+    """A run that ended, or was heard of again, is stale no more, and nobody looks again.
+
+    One that ended is not lost either, whether that was known before or after Airflow was asked.
+    """
+    if run.status != HarvestRun.Status.RUNNING:
+        run.lost_since, run.lost_reason = None, ""
     if run.stale_since is not None and not _is_stale(run, now):
         run.stale_since = run.look_again_at = None
         run.looks = 0

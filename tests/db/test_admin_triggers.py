@@ -301,7 +301,53 @@ def test_half_that_fails_says_which_and_why(publisher: Client, airflow: FakeAirf
     assert "5 refused, 5 accepted" in page
     for number in range(1, 6):
         assert f"status 403: not number {number}" in page
-    assert start_url("harvest", range(1, 6)) in page
+    assert "Try those again that did not start" in page
+
+
+def test_those_that_did_not_start_are_sent_again_under_their_ids(
+    publisher: Client, airflow: FakeAirflow
+) -> None:
+    for pk in (1, 2):
+        make_collection(pk)
+    airflow.answers = [Answer(403, {"detail": "no"}), Answer(403, {"detail": "no"})]
+    url = start_url("harvest", [1, 2])
+    token = token_of(text_of(publisher, url))
+    started = publisher.post(url, {"token": token, "host": HOST})["Location"]
+
+    page = publisher.post(started, follow=True).content.decode()
+
+    assert "2 accepted" in page
+    assert "Try those again" not in page
+    assert {run_id for _, run_id in airflow.runs} == {
+        f"manual__avram-harvest-{pk}-{token}" for pk in (1, 2)
+    }
+
+
+def test_those_of_a_host_that_is_gone_are_not_sent_again(
+    publisher: Client, airflow: FakeAirflow
+) -> None:
+    run_id = f"manual__avram-harvest-1-{'0' * 16}"
+    make_trigger(make_collection(1), hostname=OTHER, state="absent", dag_run_id=run_id)
+    url = reverse("admin:harvest_collection_started", args=["harvest", "0" * 16])
+
+    page = publisher.post(f"{url}?ids=1", follow=True).content.decode()
+
+    assert f"{OTHER} is not in AIRFLOW_HOSTS" in page
+    assert HarvestTrigger.objects.get().state == "absent"
+
+
+def test_form_that_is_sent_again_with_another_version_is_refused(
+    publisher: Client, airflow: FakeAirflow
+) -> None:
+    make_collection(1)
+    url = start_url("publish", [1])
+    data = {"token": token_of(text_of(publisher, url)), "host": HOST, "version_1": "1/a"}
+    publisher.post(url, data)
+
+    page = publisher.post(url, {**data, "version_1": "1/b"}).content.decode()
+
+    assert "This form has been sent already, with another version: open a new one." in page
+    assert len(airflow.asked) == 1
 
 
 def test_host_that_is_away_is_asked_once(publisher: Client, airflow: FakeAirflow) -> None:

@@ -173,6 +173,38 @@ def test_lost_run_stays_lost_for_an_event_from_before(airflow_server: AirflowSer
     assert run.lost_since is not None
 
 
+@pytest.mark.parametrize("event_first", [True, False])
+def test_run_that_ended_is_not_lost_whichever_comes_first(
+    airflow_server: AirflowServer, event_first: bool
+) -> None:
+    run = fall_silent(airflow_server)
+    asked_at = timezone.now()
+
+    def hear() -> None:
+        at = asked_at - HOUR
+        stored = recording.record([complete(host=run.host, dag_run_id="silent", at=at)])
+        recording.recompute(stored.run_id or 0)
+
+    def ask() -> None:
+        recording.record_not_found(run.pk, "not found", asked_at)
+
+    for happen in (hear, ask) if event_first else (ask, hear):
+        happen()
+
+    run.refresh_from_db()
+    assert (run.status, run.lost_since, run.lost_reason) == ("succeeded", None, "")
+
+
+def test_lost_run_that_a_person_ends_is_not_lost(airflow_server: AirflowServer) -> None:
+    run = fall_silent(airflow_server)
+    sweep()
+
+    recording.set_status(run.pk, Status.FAILED, "deleted by hand")
+
+    run.refresh_from_db()
+    assert (run.status, run.lost_since, run.lost_reason) == ("failed", None, "")
+
+
 @pytest.mark.parametrize("host", ["", "https://elsewhere.example.org"])
 def test_host_that_is_not_configured_is_not_asked(airflow_server: AirflowServer, host: str) -> None:
     at = timezone.now() - 7 * HOUR
@@ -274,7 +306,6 @@ def test_retry_after_is_kept_to(airflow_server: AirflowServer) -> None:
 
 def while_asked(server: AirflowServer, name: str, then: Callable[[], Any]) -> None:
     """Let something happen after the question and before the answer."""
-    run = server.runs["harvest_collection", name]
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         try:
@@ -282,7 +313,6 @@ def while_asked(server: AirflowServer, name: str, then: Callable[[], Any]) -> No
         finally:
             connection.close()
         del server.faults[name]
-        server.runs["harvest_collection", name] = run
         server._answer(handler)
 
     server.faults[name] = answer
@@ -313,21 +343,19 @@ def test_newer_event_wins_over_the_older_answer(airflow_server: AirflowServer, r
 @pytest.mark.django_db(transaction=True)
 def test_newer_event_wins_over_not_found(airflow_server: AirflowServer) -> None:
     run = fall_silent(airflow_server)
-    airflow_server.add("silent")
 
     def happen() -> None:
         at = timezone.now() + timedelta(seconds=1)
         recording.record([message(host=run.host, dag_run_id="silent", at=at)])
 
     while_asked(airflow_server, "silent", happen)
-    airflow_server.runs.clear()
 
-    recording.record_not_found(run.pk, "not found", timezone.now() - HOUR)
-    happen()
-    recording.record_not_found(run.pk, "not found", timezone.now())
+    sweep()
 
     run.refresh_from_db()
+    assert run.airflow_checked_at is not None  # it was asked, and said that it knows no such run
     assert (run.status, run.lost_since) == ("running", None)
+    assert changes(run) == [("stale", "events")]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from harvest import airflow_api, backfill, recording, tasks
 from harvest.airflow import DAG_IDS
-from harvest.airflow_api import Kind
+from harvest.airflow_api import Kind, Unavailable
 from harvest.models import HarvestEvent, HarvestRun, RunChange
 from tests.airflow_server import FAULTS, AirflowServer, say
 from tests.db.test_concurrency import at_once
@@ -42,11 +42,11 @@ def second_server() -> Iterator[AirflowServer]:
         yield server
 
 
-def fill(server: AirflowServer, **options: Any) -> tuple[int, int]:
+def fill(server: AirflowServer, dag_id: str = DAG, **options: Any) -> tuple[int, int]:
     """Backfill the day of the runs. Return how many were listed, and how many made."""
     client = airflow_api.client_of(server.url)
     assert client is not None
-    window = backfill.Window(server.url, DAG, START - DAY, START + DAY)
+    window = backfill.Window(server.url, dag_id, START - DAY, START + DAY)
     chunks = list(backfill.fill(client, window, **options))
     return sum(chunk.runs for chunk in chunks), sum(chunk.made for chunk in chunks)
 
@@ -94,6 +94,31 @@ def test_run_without_dates(airflow_server: AirflowServer) -> None:
 
     run = HarvestRun.objects.get()
     assert run.logical_date == run.last_heard_at == START
+
+
+@pytest.mark.parametrize("kind", [Kind.AIRFLOW2, Kind.AIRFLOW3])
+def test_run_that_failed_in_the_queue(airflow_server: AirflowServer, kind: Kind) -> None:
+    airflow_api.configure(airflow_server.hosts(kind))
+    airflow_server.add("silent", "failed", start_date=None)
+
+    assert fill(airflow_server) == (1, 1)
+    assert fill(airflow_server) == (1, 0)
+
+    run = HarvestRun.objects.get()
+    assert (run.status, run.status_source, run.airflow_started_at) == ("failed", "airflow", None)
+    assert run.last_heard_at == run.logical_date == START.replace(second=34, microsecond=0)
+
+
+def test_runs_that_were_listed_before_a_page_fails_are_made(airflow_server: AirflowServer) -> None:
+    for number in range(3):
+        airflow_server.add(f"run {number}", "failed")
+    airflow_server.page = 2
+    airflow_server.faults_of_page[2] = say(500)
+
+    with pytest.raises(Unavailable, match="status 500"):
+        fill(airflow_server)
+
+    assert HarvestRun.objects.count() == 2
 
 
 def test_again_makes_nothing(airflow_server: AirflowServer) -> None:
@@ -247,6 +272,69 @@ def test_second_host_parts_events_without_host(
     )
 
 
+def test_second_host_takes_from_a_run_all_that_the_parted_events_told(
+    airflow_server: AirflowServer, second_server: AirflowServer
+) -> None:
+    airflow_api.configure(airflow_server.hosts() | second_server.hosts())
+    theirs, ours = make_collection(1), make_collection(2)
+    keys = {"dag_id": "publish_collection", "dag_run_id": "heard"}
+    conf = {"collection_id": "1", "version": "1/a"}
+    run_id = recording.record([complete(host="", at=START, dag_run_conf=conf, **keys)]).run_id
+    recording.recompute(run_id or 0)
+    airflow_server.add(state="running", conf={"collection_id": "2", "version": "2/a"}, **keys)
+    second_server.add(state="failed", conf={"collection_id": "1", "version": "1/b"}, **keys)
+    fill(airflow_server, "publish_collection")
+
+    fill(second_server, "publish_collection")
+
+    run = HarvestRun.objects.get(host=airflow_server.url)
+    assert list(run.changes.order_by("pk").values_list("kind", "before", "source")) == [
+        ("succeeded", "running", "events"),
+        ("running", "succeeded", "airflow"),
+    ]
+    assert (run.dag_run_conf, run.collection, run.target_version) == ({}, None, None)
+    nameless = HarvestRun.objects.get(host="")
+    assert (nameless.collection, nameless.target_version) == (theirs, "1/a")
+
+    fill(airflow_server, "publish_collection")
+
+    run.refresh_from_db()
+    assert run.dag_run_conf == {"collection_id": "2", "version": "2/a"}
+    assert (run.collection, run.target_version) == (ours, "2/a")
+    for collection, version in ((theirs, "1/a"), (ours, "2/a")):
+        collection.refresh_from_db()
+        assert collection.production_target_version == version
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"conf": {"collection_id": "2"}},
+        {"logical_date": "2026-11-24T04:00:00+00:00"},
+        {"start_date": "2026-11-24T05:00:00+00:00"},
+        {"end_date": "2026-11-24T06:00:00+00:00"},
+    ],
+    ids=lambda later: next(iter(later)),
+)
+def test_run_that_sent_nothing_follows_the_list(
+    airflow_server: AirflowServer, later: dict[str, Any]
+) -> None:
+    airflow_server.add("silent")
+    fill(airflow_server)
+    airflow_server.add("silent", **later)
+
+    fill(airflow_server)
+
+    run = HarvestRun.objects.get()
+    told = {
+        "conf": run.dag_run_conf,
+        "logical_date": run.logical_date.isoformat(),
+        "start_date": run.airflow_started_at and run.airflow_started_at.isoformat(),
+        "end_date": run.airflow_ended_at and run.airflow_ended_at.isoformat(),
+    }
+    assert told.items() >= later.items()
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("attempt", range(2))
 def test_backfills_and_events_at_once(airflow_server: AirflowServer, attempt: int) -> None:
@@ -286,7 +374,9 @@ def test_task_lists_the_last_two_days(
 ) -> None:
     for days in (0, 1, 3):
         start = timezone.now() - days * DAY - timedelta(hours=1)
-        airflow_server.add(f"{days} days ago", "failed", start_date=start.isoformat())
+        end = start + timedelta(minutes=1)
+        dates = {"start_date": start.isoformat(), "end_date": end.isoformat()}
+        airflow_server.add(f"{days} days ago", "failed", **dates)
     said = []
     monkeypatch.setattr(
         tasks.backfill_window, "delay", lambda *args: said.append(tasks.backfill_window(*args))

@@ -15,7 +15,7 @@ from harvest.airflow_api.answers import Answer
 from harvest.airflow_api.hosts import Kind
 from harvest.models import Collection, HarvestRun, HarvestTrigger
 from harvest.reconcile import look_at
-from harvest.triggering import NotConfigured, Order, look_again, trigger
+from harvest.triggering import NotConfigured, Order, SentAlready, look_again, send_again, trigger
 from tests.airflow_server import FAULTS, PASSWORD, AirflowServer
 from tests.db.test_concurrency import at_once
 from tests.factories import HOST, make_collection, make_trigger, message
@@ -220,6 +220,72 @@ def test_trigger_takes_no_other_token(airflow: FakeAirflow, token: str) -> None:
 def test_trigger_takes_a_hundred_at_most(airflow: FakeAirflow) -> None:
     with pytest.raises(ValueError, match="101 orders"):
         trigger("harvest", [Order(pk) for pk in range(101)], HOST, TOKEN, None)
+
+
+def test_trigger_of_a_form_that_is_sent_with_another_version_is_refused(airflow: FakeAirflow) -> None:
+    for pk in (1, 2):
+        make_collection(pk)
+    trigger("publish", [Order(1, "1/a")], HOST, TOKEN, None)
+
+    with pytest.raises(SentAlready):
+        trigger("publish", [Order(2, "2/a"), Order(1, "1/b")], HOST, TOKEN, None)
+
+    assert HarvestTrigger.objects.get().dag_run_conf["version"] == "1/a"
+    assert len(airflow.asked) == 1
+
+
+# --- Once more ------------------------------------------------------------------------------------
+
+
+def test_send_again_finds_the_run_of_a_request_that_came_late(airflow: FakeAirflow) -> None:
+    airflow.answers = [TIMEOUT]
+    (made,) = harvest(1)
+    look_again(made)
+    assert made.state == State.ABSENT
+    late = {"dag_id": made.dag_id, "dag_run_id": made.dag_run_id, "logical_date": "2026-11-24T05:00:00Z"}
+    airflow.runs[made.dag_id, made.dag_run_id] = {**late, "state": "running"}
+
+    send_again([made])
+
+    assert len(airflow.runs) == 1
+    assert made.state == State.ACCEPTED
+    assert json.loads(made.stdout)["state"] == "running"
+
+
+def test_send_again_sends_what_did_not_start_and_nothing_else(airflow: FakeAirflow) -> None:
+    airflow.answers = [FORBIDDEN, TIMEOUT]
+    triggers = harvest(1, 2, 3)
+    dates = [made.logical_date for made in triggers]
+
+    send_again(triggers)
+
+    assert [made.state for made in triggers] == [State.ACCEPTED, State.UNKNOWN, State.ACCEPTED]
+    assert [made.stderr for made in triggers] == ["", "no answer in time", ""]
+    assert {run_id for _, run_id in airflow.runs} == {triggers[0].dag_run_id, triggers[2].dag_run_id}
+    assert triggers[0].logical_date > dates[0]  # which another run may have had
+
+
+def test_send_again_stops_where_the_host_does_not_answer(airflow: FakeAirflow) -> None:
+    airflow.answers = [FORBIDDEN, FORBIDDEN, TIMEOUT]
+    triggers = harvest(1, 2)
+
+    send_again(triggers)
+
+    assert [made.state for made in triggers] == [State.UNKNOWN, State.REFUSED]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_send_again_twice_at_once_sends_once(airflow: FakeAirflow) -> None:
+    airflow.answers = [FORBIDDEN]
+    harvest(1)
+
+    def send() -> None:
+        send_again([HarvestTrigger.objects.get()])
+
+    at_once(send, send, send)
+
+    assert len(airflow.asked) == 2
+    assert HarvestTrigger.objects.get().state == State.ACCEPTED
 
 
 # --- Another look ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -115,8 +116,39 @@ def test_list_runs_goes_through_all_pages(airflow_server: AirflowServer, kind: K
 
     assert [run.dag_run_id for run in listed] == [f"run {minute}" for minute in range(24)]
     lists = [request for request in airflow_server.requests if "/dagRuns?" in request]
-    assert len(lists) == 3
-    assert all("start_date_lte=2026-11-24T00:23:00+00:00" in request for request in lists)
+    dates = ["start_date"] * 3 + ["end_date"]
+    assert len(lists) == len(dates)
+    for request, date in zip(lists, dates, strict=True):
+        assert f"{date}_lte=2026-11-24T00:23:00+00:00" in request
+
+
+@BOTH
+def test_list_runs_has_each_that_started_or_ended_once(
+    airflow_server: AirflowServer, kind: Kind
+) -> None:
+    early, late = "2026-11-24T05:00:00+00:00", "2026-11-24T06:00:00+00:00"
+    airflow_server.add("in the queue", "failed", start_date=None, end_date=late)
+    airflow_server.add("both", start_date=early, end_date=late)
+    airflow_server.add("before", start_date="2026-11-23T05:00:00+00:00", end_date=early)
+    airflow_server.add("goes on", "running", start_date=late)
+    airflow_server.add("waits", "queued")
+    client = configure(airflow_server, kind)
+
+    listed = client.list_runs(
+        DAG, datetime(2026, 11, 24, tzinfo=UTC), datetime(2026, 11, 25, tzinfo=UTC)
+    )
+
+    assert [run.dag_run_id for run in listed] == ["both", "goes on", "before", "in the queue"]
+
+
+def test_list_runs_of_a_page_with_more_than_was_asked_for(airflow_server: AirflowServer) -> None:
+    runs = [airflow_server.add(f"run {number}") for number in range(150)]
+    whole = Answer(200, {"dag_runs": runs, "total_entries": 150})
+    rest = Answer(200, {"dag_runs": runs[100:], "total_entries": 150})
+    none = Answer(200, {"dag_runs": [], "total_entries": 0})
+    client = Client(next(iter(airflow_server.hosts().values())), _Answers(whole, rest, none))
+
+    assert len(list(client.list_runs(DAG, datetime.now(UTC), datetime.now(UTC)))) == 150
 
 
 def test_list_runs_leaves_out_what_can_t_be_read(
@@ -227,6 +259,19 @@ def test_wrong_password_is_not_repeated(
         client.get_run(DAG, RUN)
 
     assert "wrong" not in str(raised.value)
+
+
+@BOTH
+def test_password_in_another_encoding_is_not_repeated(
+    airflow_server: AirflowServer, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = configure(airflow_server, kind)
+    monkeypatch.setitem(os.environb, PASSWORD_ENV.encode(), PASSWORD.encode("latin-1"))
+
+    with pytest.raises(Refused, match="its password is no UTF-8") as raised:
+        client.get_run(DAG, RUN)
+
+    assert raised.value.__context__ is None  # which the log would have with it
 
 
 def test_netrc_is_not_read(
@@ -402,10 +447,10 @@ def test_no_status_is_taken_for_an_answer(status: int, data: Any) -> None:
 
 
 class _Answers:
-    """A way in that always gives the same."""
+    """A way in that gives these, the last one forever."""
 
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
+    def __init__(self, *answers: Answer) -> None:
+        self._answers = list(answers)
 
     def ask(self, *args: Any) -> Answer:
-        return self._answer
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ def test_parse_hosts_from_a_file(tmp_path: Path) -> None:
         ({ADDRESS: {**AIRFLOW2, "password_file": "/f"}}, "one of password_env and password_file must"),
         ({ADDRESS: {"kind": "airflow3", "username": "a"}}, "one of password_env and password_file must"),
         ({ADDRESS: {**AIRFLOW2, "password_env": "NO_SUCH"}}, "its password is empty (password_env)."),
+        ({ADDRESS: {**AIRFLOW2, "username": "avr\udce4m"}}, "its username is no UTF-8."),
         (
             {ADDRESS: {"kind": "airflow2", "username": "a", "password_file": "/no/such"}},
             "its password can't be read: FileNotFoundError (password_file).",
@@ -103,6 +105,12 @@ def test_parse_hosts_says_what_is_wrong(hosts: Any, fault: str) -> None:
 
     assert len(faults) == 1
     assert fault in faults[0]
+
+
+def test_parse_hosts_password_in_another_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environb, b"AIRFLOW_PASSWORD", f"{SECRET}\xe4".encode("latin-1"))
+
+    assert faults_of({ADDRESS: AIRFLOW2}) == [f"{ADDRESS}: its password is no UTF-8 (password_env)."]
 
 
 def test_parse_hosts_says_all_that_is_wrong() -> None:

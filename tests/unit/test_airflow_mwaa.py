@@ -84,6 +84,9 @@ def test_list_runs(aws: Aws, run: dict[str, Any]) -> None:
     for offset, name in enumerate((RUN, "next")):
         page = {"dag_runs": [{**run, "dag_run_id": name}], "total_entries": 2}
         aws.answers(200, page, Path=path, QueryParameters={**query, "offset": offset})
+    by_end = {key.replace("start", "end"): value for key, value in query.items()}
+    by_end |= {"order_by": "end_date", "offset": 0}
+    aws.answers(200, {"dag_runs": [run], "total_entries": 1}, Path=path, QueryParameters=by_end)
 
     listed = aws.client().list_runs(DAG, since, until)
 

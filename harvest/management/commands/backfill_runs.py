@@ -25,9 +25,9 @@ def moment(text: str) -> datetime:
 
 class Command(BaseCommand):
     help = (
-        "List the runs that started in a window on each Airflow of AIRFLOW_HOSTS, and make those that "
-        "are not known: they failed before their first event, or their events were lost. Can be run "
-        "again at any time."
+        "List the runs that started or ended in a window on each Airflow of AIRFLOW_HOSTS, and make "
+        "those that are not known: they failed before their first event, or their events were lost. "
+        "Can be run again at any time."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
