@@ -288,9 +288,7 @@ def test_refusal_that_passes_does_not_end_it(sqs: StubbedSqs, code: str, status:
     with pytest.raises(ClientError, match="not now"):
         redrive.go_on(one)
 
-    one.refresh_from_db()
-    assert one.ended_at is None
-    assert "not now" in one.problem
+    assert Redrive.objects.open().filter(problem__contains="not now").exists()
 
     sqs.queues(visible=0)
     sqs.answer("receive_message", {"Messages": []})
