@@ -104,7 +104,7 @@ def lines(
             places = [(_x(x), _y(value, top)) for x, value in part]
             if len(places) == 1:  # a line needs two ends: these make a dot
                 [(x, y)] = places
-                places = [(x - 1, y), (x + 1, y)]
+                places = [(x - 2, y), (x + 2, y)]
             points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
             parts.append(
                 f'<polyline class="chart-line chart-line-{index % 4}" points="{points}">'
