@@ -76,8 +76,9 @@ def check_event(event: Event) -> None:
     if event.dag_level:
         assert (event.task_id, event.try_number, event.map_index) == (None, None, None)
     assert run_status([event]) == event.outcome
-    check_address(event, run_page(event.key))
-    check_address(event, log_page(event.key, event.task_id or "-", event.map_index))
+    for version in (2, 3):
+        check_address(event, run_page(event.key, version))
+        check_address(event, log_page(event.key, event.task_id or "-", event.map_index, version))
 
 
 def check_data(data: Any) -> None:

@@ -217,23 +217,32 @@ def make_conf(dag_id: str, collection_id: int, version: str = "") -> dict[str, s
     return conf if dag_id == HARVEST else {**conf, "version": version}
 
 
-def run_page(key: RunKey) -> str | None:
-    """Return the URL of Airflow 2's page of a run, or None where the host is no web address."""
-    return _grid_page(key, {"dag_run_id": key.dag_run_id, "base_date": ""})
+def run_page(key: RunKey, version: int = 2) -> str | None:
+    """Return the URL of a run's page, or None where the host is no web address.
+
+    ``version`` is Airflow's, 2 or 3. Source of the addresses of 3: its ``ui/src/router.tsx``.
+    """
+    if version == 3:
+        return _dag_page(key, f"runs/{quote(key.dag_run_id, safe='')}")
+    return _dag_page(key, f"grid?{urlencode({'dag_run_id': key.dag_run_id, 'base_date': ''})}")
 
 
-def log_page(key: RunKey, task_id: str, map_index: int | None) -> str | None:
-    """Return the URL of Airflow 2's page of a task's log, or None as :func:`run_page` does."""
+def log_page(key: RunKey, task_id: str, map_index: int | None, version: int = 2) -> str | None:
+    """Return the URL of the page of a task's log, or None, as :func:`run_page` does."""
+    mapped = map_index is not None and map_index >= 0  # -1: not mapped
+    if version == 3:
+        task = f"runs/{quote(key.dag_run_id, safe='')}/tasks/{quote(task_id, safe='')}"
+        return _dag_page(key, f"{task}/mapped/{map_index}" if mapped else task)
     query = {"dag_run_id": key.dag_run_id, "task_id": task_id}
-    if map_index is not None and map_index >= 0:  # -1: not mapped
+    if mapped:
         query["map_index"] = str(map_index)
-    return _grid_page(key, {**query, "tab": "logs"})
+    return _dag_page(key, f"grid?{urlencode({**query, 'tab': 'logs'})}")
 
 
-def _grid_page(key: RunKey, query: Mapping[str, str]) -> str | None:
+def _dag_page(key: RunKey, page: str) -> str | None:
     if not is_web_address(key.host):
         return None
-    return f"{key.host}/dags/{quote(key.dag_id, safe='')}/grid?{urlencode(query)}"
+    return f"{key.host}/dags/{quote(key.dag_id, safe='')}/{page}"
 
 
 def is_web_address(host: str) -> bool:

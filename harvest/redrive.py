@@ -57,6 +57,18 @@ NO_MOVE_TASKS = (
     "AccessDeniedException",
 )
 
+#: What SQS says, besides any 5xx and 429, that passes by itself.
+PASSING = (
+    "KmsThrottled",
+    "OverLimit",  # more messages in flight than a queue may have
+    "RequestThrottled",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+)
+
 
 class RedriveGoesOn(Exception):
     """Dead letters of this kind are being redriven already: one redrive at a time."""
@@ -95,7 +107,8 @@ def go_on(redrive: Redrive, seconds: float = SLICE_SECONDS) -> int:
     When there is no more to do, ``ended_at`` is set, with the problem if one ended it.
 
     Raises:
-        TransientError, BotoCoreError: it is worth trying again. What was made safe before is counted.
+        TransientError, BotoCoreError, ClientError: it is worth trying again. What was made safe before
+            is counted.
     """
     sqs = queues.sqs_client()
     try:
@@ -110,6 +123,9 @@ def go_on(redrive: Redrive, seconds: float = SLICE_SECONDS) -> int:
         _note(redrive, problem=_short(error))
         raise
     except (queues.NoSuchQueue, ClientError) as error:
+        if isinstance(error, ClientError) and _passes(error):
+            _note(redrive, problem=_short(error))
+            raise
         _note(redrive, ended_at=timezone.now(), problem=_short(error))
         return 0
     except (*recording.TransientError, BotoCoreError):
@@ -132,6 +148,13 @@ def next_slice(redrive: Redrive, number: int) -> bool:
 def left_alone(now: datetime) -> list[Redrive]:
     """Return the redrives whose task or command was lost."""
     return list(Redrive.objects.left_alone(now, GRACE))
+
+
+def _passes(error: ClientError) -> bool:
+    """Return whether the same may be asked again with success, and nobody has to do anything first."""
+    code = error.response.get("Error", {}).get("Code", "").removeprefix("AWS.SimpleQueueService.")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return code in PASSING or status >= 500 or status == 429
 
 
 def _look_at_both(sqs: SQSClient, kind: Redrive.Kind) -> tuple[Queue, Queue]:
@@ -161,10 +184,10 @@ def _follow_move(sqs: SQSClient, redrive: Redrive, dead: Queue) -> None:
     taken = move.get("ApproximateNumberOfMessagesMoved", 0)
     total = max(redrive.total, move.get("ApproximateNumberOfMessagesToMove", 0), taken)
     if _is_moving(move):
-        _note(redrive, taken=taken, total=total)
+        _note(redrive, taken=taken, total=total, problem="")
         return
     if _is_of_before(move, redrive) and timezone.now() - redrive.started_at < SETTLE:
-        _note(redrive)
+        _note(redrive, problem="")
         return
     status = move.get("Status", "forgotten by SQS")
     problem = "" if status == "COMPLETED" else f"{status}: {move.get('FailureReason', '')}"
@@ -204,7 +227,7 @@ def _take_singly(sqs: SQSClient, redrive: Redrive, source: Queue, dead: Queue, s
                 continue
             if queues.look_at(sqs, dead.url).in_flight:
                 return LOOK_SECONDS  # An earlier slice, or someone else, held them: they come back.
-        _note(redrive, ended_at=timezone.now())
+        _note(redrive, ended_at=timezone.now(), problem="")
         break
     return 0
 

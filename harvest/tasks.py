@@ -14,7 +14,6 @@ from itertools import islice
 from math import ceil
 from typing import Any
 
-from botocore.exceptions import BotoCoreError
 from celery import Signature, Task, shared_task
 from django.utils import timezone
 
@@ -31,6 +30,7 @@ from harvest import (
     telling,
 )
 from harvest.models import Redrive, RejectedMessage
+from harvest.queues import AwsError
 from harvest.sns import SqsMessage
 
 logger = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ def read_queues() -> str:
 @shared_task(
     name="harvest.redrive",
     base=PatientTask,
-    **{**RETRY, "autoretry_for": (*recording.TransientError, BotoCoreError)},
+    **{**RETRY, "autoretry_for": (*recording.TransientError, *AwsError)},
 )
 def redrive_dead_letters(redrive_id: int, number: int) -> str:
     """Do one slice of a redrive, and have the next done: each is short, whatever there is to do."""

@@ -17,6 +17,7 @@ from django.urls import reverse
 
 from harvest import news, wording
 from harvest.airflow import run_page
+from harvest.airflow_api import version_of
 from harvest.models import Collection, HarvestRun, Notice, RunChange, Subscription
 from harvest.news import Interest, Kind, Standing, Told
 from harvest.recording.runs import stale_after
@@ -192,5 +193,5 @@ def _report(
         or (run.status_note if decided else "")
         or run.failure_reason,
         run_url=public_url("admin:harvest_harvestrun_change", run.pk),
-        airflow_url=run_page(run.key),
+        airflow_url=run_page(run.key, version_of(run.host)),
     )

@@ -6,13 +6,25 @@ beside it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from html import escape
+
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
 
 #: Units of the drawing, which scales to the room that it has.
 WIDTH, HEIGHT = 720, 200
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 10, 24
+
+#: What a chart of queues shows.
+SPAN = timedelta(days=1)
+
+#: A queue is read every five minutes. Of a longer gap between two readings nobody knows anything.
+GAP = timedelta(minutes=15)
+
+Point = tuple[float, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +40,12 @@ class Line:
     """One line: its name, and points (x from 0 to 1, number) in the order of x."""
 
     name: str
-    points: tuple[tuple[float, int], ...]
+    points: tuple[Point, ...]
 
 
 def stacked_bars(
     name: str, title: str, description: str, series: Sequence[tuple[str, str]], bars: Sequence[Bar]
-) -> str:
+) -> SafeString:
     """Return columns of stacked numbers. ``series`` gives each a look and a word; ``name`` is an id."""
     top = ceiling(max((sum(bar.values) for bar in bars), default=0))
     step = (WIDTH - LEFT - RIGHT) / max(len(bars), 1)
@@ -54,18 +66,50 @@ def stacked_bars(
     return _svg(name, title, description, top, parts)
 
 
+def depths(
+    name: str, title: str, readings: Mapping[str, Sequence[tuple[datetime, int]]], now: datetime
+) -> SafeString:
+    """Return how many messages waited in the day before ``now``: each queue's readings, in order."""
+    since = now - SPAN
+    drawn = [
+        Line(queue, tuple(((at - since) / SPAN, depth) for at, depth in points))
+        for queue, points in sorted(readings.items())
+    ]
+    told = "; ".join(
+        _("%(queue)s: %(now)d wait, %(most)d at most")
+        % {"queue": queue, "now": points[-1][1], "most": max(depth for _at, depth in points)}
+        for queue, points in sorted(readings.items())
+    )
+    labels = [(0.0, _("24 hours ago")), (0.5, _("12 hours ago")), (1.0, _("now"))]
+    return lines(name, title, told, drawn, labels, GAP / SPAN)
+
+
 def lines(
-    name: str, title: str, description: str, drawn: Sequence[Line], labels: Sequence[tuple[float, str]]
-) -> str:
-    """Return numbers over time, each line with a look of its own. ``labels`` stand at x from 0 to 1."""
+    name: str,
+    title: str,
+    description: str,
+    drawn: Sequence[Line],
+    labels: Sequence[tuple[float, str]],
+    gap: float,
+) -> SafeString:
+    """Return numbers over time, each line with a look of its own. ``labels`` stand at x from 0 to 1.
+
+    Where there is no point for longer than ``gap``, of x, a line is broken, rather than drawn through
+    what nobody knows.
+    """
     top = ceiling(max((value for line in drawn for _, value in line.points), default=0))
     parts = []
     for index, line in enumerate(drawn):
-        points = " ".join(f"{_x(x):.1f},{_y(value, top):.1f}" for x, value in line.points)
-        parts.append(
-            f'<polyline class="chart-line chart-line-{index % 4}" points="{points}">'
-            f"<title>{escape(line.name)}</title></polyline>"
-        )
+        for part in _unbroken(line.points, gap):
+            places = [(_x(x), _y(value, top)) for x, value in part]
+            if len(places) == 1:  # a line needs two ends: these make a dot
+                [(x, y)] = places
+                places = [(x - 2, y), (x + 2, y)]
+            points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+            parts.append(
+                f'<polyline class="chart-line chart-line-{index % 4}" points="{points}">'
+                f"<title>{escape(line.name)}</title></polyline>"
+            )
     for at, word in labels:
         anchor = "start" if at == 0 else "end" if at == 1 else "middle"
         parts.append(_label(_x(at), escape(word), anchor))
@@ -82,13 +126,21 @@ def ceiling(value: int) -> int:
         scale *= 10
 
 
-def _svg(name: str, title: str, description: str, top: int, parts: Sequence[str]) -> str:
+def _unbroken(points: Sequence[Point], gap: float) -> Iterator[Sequence[Point]]:
+    start = 0
+    for index in range(1, len(points) + 1):
+        if index == len(points) or points[index][0] - points[index - 1][0] > gap:
+            yield points[start:index]
+            start = index
+
+
+def _svg(name: str, title: str, description: str, top: int, parts: Sequence[str]) -> SafeString:
     grid = "".join(
         f'<line class="chart-grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
         f'<text class="chart-text" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:,}</text>'
         for value, y in ((value, _y(value, top)) for value in (0, top // 2, top))
     )
-    return (
+    return mark_safe(  # noqa: S308 - whatever is given is escaped, here and above
         f'<svg class="drawing" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-labelledby="{name}-title {name}-desc">'
         f'<title id="{name}-title">{escape(title)}</title>'

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from harvest.admin import parts
 from harvest.admin.starting import TITLES, StartsRuns, start_url
 from harvest.airflow import HARVEST, run_page
+from harvest.airflow_api import version_of
 from harvest.models import Collection, HarvestEvent, HarvestRun, HarvestTrigger
 
 #: How many of the newest runs and triggers the page of a collection shows: the others have lists.
@@ -139,7 +140,7 @@ def _runs_table(pk: int) -> dict[str, Any]:
                 _moment(run.logical_date),
                 _moment(run.last_heard_at),
                 parts.why_failed(run),
-                parts.external_link(run_page(run.key), gettext("open")),
+                parts.external_link(run_page(run.key, version_of(run.host)), gettext("open")),
             ]
             for run in runs.defer("dag_run_conf", "airflow_note")[:SHOWN_RUNS]
         ],

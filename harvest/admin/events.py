@@ -22,6 +22,7 @@ from harvest import limits
 from harvest.admin import jsontree, parts
 from harvest.admin.longlists import search
 from harvest.airflow import log_page
+from harvest.airflow_api import version_of
 from harvest.models import HarvestEvent, HarvestRun
 
 
@@ -112,7 +113,8 @@ class HarvestEventAdmin(parts.ReadOnlyAdmin[HarvestEvent]):
     def log(self, event: HarvestEvent) -> SafeString | str:
         if event.task_id is None:
             return parts.EMPTY
-        page = log_page(event.harvest_run.key, event.task_id, event.map_index)
+        run = event.harvest_run
+        page = log_page(run.key, event.task_id, event.map_index, version_of(run.host))
         return parts.external_link(page, gettext("open"))
 
     @admin.display(description=_("published"))

@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from harvest.admin import charts, parts
@@ -185,7 +185,7 @@ def _runs_chart(now: datetime) -> Chart:
     ]
     series = [(status.value, str(status.label)) for status in STACK]
     return Chart(
-        _picture(charts.stacked_bars("runs-chart", _("Runs a day"), _told(found, days), series, bars)),
+        charts.stacked_bars("runs-chart", _("Runs a day"), _told(found, days), series, bars),
         (_("day (UTC)"), *(word for _look, word in series)),
         tuple(_row(day, found[day]) for day in reversed(days)),
         note,
@@ -208,39 +208,22 @@ def _row(day: date, numbers: Mapping[str, int]) -> tuple[Any, ...]:
 
 
 def _queues_chart(now: datetime) -> Chart | None:
-    since = now - timedelta(days=1)
-    readings = QueueReading.objects.filter(Q(read_at__gte=since) & Q(read_at__lte=now))
-    points: dict[str, list[tuple[float, int]]] = defaultdict(list)
-    for queue, at, visible in readings.order_by("-read_at").values_list("queue", "read_at", "visible")[
-        :MOST_READINGS
-    ]:
-        points[queue].append(((at - since) / timedelta(days=1), visible))
+    readings = QueueReading.objects.filter(Q(read_at__gte=now - charts.SPAN) & Q(read_at__lte=now))
+    columns = readings.order_by("-read_at").values_list("queue", "read_at", "visible")
+    points: dict[str, list[tuple[datetime, int]]] = defaultdict(list)
+    for queue, at, visible in reversed(columns[:MOST_READINGS]):
+        points[queue].append((at, visible))
     if not points:
         return None
-    drawn = [charts.Line(queue, tuple(reversed(points[queue]))) for queue in sorted(points)]
-    told = "; ".join(
-        _("%(queue)s: %(now)d wait, %(most)d at most")
-        % {"queue": line.name, "now": line.points[-1][1], "most": _most(line)}
-        for line in drawn
-    )
-    labels = [(0.0, _("24 hours ago")), (0.5, _("12 hours ago")), (1.0, _("now"))]
     return Chart(
-        _picture(charts.lines("queues-chart", _("Messages that wait"), told, drawn, labels)),
+        charts.depths("queues-chart", _("Messages that wait"), points, now),
         (_("queue"), _("now"), _("at most")),
         tuple(
             (
-                (line.name, ""),
-                (str(line.points[-1][1]), ""),
-                (str(_most(line)), ""),
+                (queue, ""),
+                (str(points[queue][-1][1]), ""),
+                (str(max(visible for _at, visible in points[queue])), ""),
             )
-            for line in drawn
+            for queue in sorted(points)
         ),
     )
-
-
-def _most(line: charts.Line) -> int:
-    return max(value for _x, value in line.points)
-
-
-def _picture(svg: str) -> SafeString:
-    return mark_safe(svg)  # noqa: S308 - harvest/admin/charts.py escapes whatever it is given

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from celery.exceptions import OperationalError
@@ -21,17 +21,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from harvest import queues, redrive
-from harvest.admin import parts
-from harvest.admin.depths import depth_chart
+from harvest.admin import charts, parts
 from harvest.admin.longlists import ValuesFilter
 from harvest.models import QueueReading, Redrive
 from harvest.tasks import redrive_dead_letters
-
-#: What the charts show.
-SPAN = timedelta(days=1)
-
-#: A queue is read every five minutes. What is older than this says nothing of now.
-FRESH = timedelta(minutes=15)
 
 #: Redrives that the page shows; all of them have a list of their own.
 NEWEST_REDRIVES = 10
@@ -186,17 +179,17 @@ def _row(one: Redrive) -> list[object]:
 def _shown(now: datetime, *, may_redrive: bool, open_kinds: set[str]) -> list[Shown]:
     """Return each queue that was read in the last day, its dead letters after it."""
     by_queue: dict[tuple[str, str], list[QueueReading]] = defaultdict(list)
-    for reading in QueueReading.objects.filter(read_at__gte=now - SPAN).order_by("read_at"):
+    for reading in QueueReading.objects.filter(read_at__gte=now - charts.SPAN).order_by("read_at"):
         by_queue[reading.source or reading.queue, reading.queue].append(reading)
     names = list(_names())
     shown = []
-    for (_source, name), readings in sorted(by_queue.items()):
+    for number, ((_source, name), readings) in enumerate(sorted(by_queue.items())):
         newest = readings[-1]
         kind = _kind_of(newest.source)
         points = [(reading.read_at, reading.visible) for reading in readings]
-        chart = depth_chart(name, points, now - SPAN, now, FRESH)
+        chart = charts.depths(f"queue-{number}", gettext("Messages that wait"), {name: points}, now)
         can_be = may_redrive and kind not in open_kinds and newest.visible
-        is_fresh = newest.read_at >= now - FRESH
+        is_fresh = newest.read_at >= now - charts.GAP  # an older one says nothing of now
         shown.append(Shown(newest, chart, is_fresh, kind if can_be else ""))
     # In the order of the settings: the raw queue goes first.
     return sorted(shown, key=lambda one: _place(names, one.newest))

@@ -25,6 +25,7 @@ from harvest.admin.runfilters import (
     WithinFilter,
 )
 from harvest.airflow import run_page
+from harvest.airflow_api import version_of
 from harvest.models import Collection, HarvestEvent, HarvestRun
 
 #: Digits of a collection's id. More are no number to any database.
@@ -125,7 +126,7 @@ class RunListAdmin(LiveListAdmin[HarvestRun]):
 
     @admin.display(description=_("Airflow"))
     def airflow(self, run: HarvestRun) -> SafeString | str:
-        return parts.external_link(run_page(run.key), gettext("open"))
+        return parts.external_link(run_page(run.key, version_of(run.host)), gettext("open"))
 
 
 def _meanings(word: str) -> Iterator[Q]:

@@ -30,6 +30,7 @@ from harvest import limits, recording, tasks
 from harvest.admin import answer, asking, jsontree, parts, runtasks, taskrows
 from harvest.admin.longlists import LAST_PAGE
 from harvest.airflow import run_page
+from harvest.airflow_api import version_of
 from harvest.models import HarvestEvent, HarvestRun, RunChange
 
 #: Events that a download reads from the database at a time, each of which may be large.
@@ -187,7 +188,9 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
                 **{name: parts.moment(getattr(run, name)) for name in MOMENTS},
             },
             "changes": taskrows.change_rows(changes),
-            "airflow_page": parts.external_link(run_page(run.key), gettext("open in Airflow")),
+            "airflow_page": parts.external_link(
+                run_page(run.key, version_of(run.host)), gettext("open in Airflow")
+            ),
             "collection": self._collection(run),
             "published": self._published(run),
             "trigger": parts.page_link(run.harvest_trigger),

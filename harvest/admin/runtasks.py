@@ -54,10 +54,6 @@ class TaskRow:
     instance: Instance[HarvestEvent] | None = None
     errors: list[HarvestEvent] = field(default_factory=list)
 
-    @property
-    def went_well(self) -> int:
-        return self.mapped - self.failed
-
 
 @dataclass(frozen=True, slots=True)
 class RunTasks:

@@ -191,13 +191,14 @@ class StartsRuns(unfold.admin.ModelAdmin, admin.ModelAdmin[Collection]):
 def _row(made: HarvestTrigger) -> list[Any]:
     run = next(iter(made.harvest_runs.all()), None)
     may_run = made.state not in NOT_STARTED
+    airflow_page = run_page(made.key, airflow_api.version_of(made.hostname)) if may_run else None
     no_run = gettext("no event yet") if may_run else parts.EMPTY
     return [
         parts.page_link(made.collection),
         parts.page_link(made, parts.trigger_word(made)),
         parts.one_line(made.stderr) or parts.EMPTY,
         made.dag_run_conf.get("version", parts.EMPTY),
-        parts.external_link(run_page(made.key) if may_run else None, gettext("open")),
+        parts.external_link(airflow_page, gettext("open")),
         parts.page_link(run, parts.status_word(run)) if run else no_run,
     ]
 

@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 
 from harvest.admin import parts, runtasks, timeline
 from harvest.airflow import log_page
+from harvest.airflow_api import version_of
 from harvest.attempts import Attempt, Instance, known_index, known_try
 from harvest.models import HarvestEvent, HarvestRun, RunChange
 from harvest.strictjson import mend
@@ -139,7 +140,9 @@ def _who(change: RunChange) -> str:
 
 
 def _event_row(run: HarvestRun, event: HarvestEvent, again: bool = False) -> EventRow:
-    log = log_page(run.key, event.task_id, event.map_index) if event.task_id else None
+    log = None
+    if event.task_id:
+        log = log_page(run.key, event.task_id, event.map_index, version_of(run.host))
     return EventRow(
         at=parts.moment(event.sns_timestamp),
         look=_look(event),

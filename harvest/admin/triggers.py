@@ -20,6 +20,7 @@ from harvest.admin import parts
 from harvest.admin.longlists import ValuesFilter
 from harvest.admin.starting import PERMISSION
 from harvest.airflow import run_page
+from harvest.airflow_api import version_of
 from harvest.models import HarvestRun, HarvestTrigger
 
 State = HarvestTrigger.State
@@ -129,7 +130,7 @@ class HarvestTriggerAdmin(parts.ReadOnlyAdmin[HarvestTrigger]):
 
     @admin.display(description=_("Airflow"))
     def airflow(self, trigger: HarvestTrigger) -> SafeString | str:
-        return parts.external_link(run_page(trigger.key), gettext("open"))
+        return parts.external_link(run_page(trigger.key, version_of(trigger.hostname)), gettext("open"))
 
     @admin.display(description=_("conf"))
     def conf(self, trigger: HarvestTrigger) -> SafeString:

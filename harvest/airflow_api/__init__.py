@@ -29,6 +29,7 @@ __all__ = [
     "client_of",
     "configure",
     "hosts",
+    "version_of",
 ]
 
 _clients: dict[str, Client] = {}
@@ -44,6 +45,12 @@ def configure(known: Mapping[str, Host]) -> None:
 def client_of(host: str) -> Client | None:
     """Return the client of an address as in ``HarvestRun.host``, or None where it is not configured."""
     return _clients.get(host)
+
+
+def version_of(host: str) -> int:
+    """Return Airflow's version at an address, 2 or 3: 2 where it is not configured."""
+    client = _clients.get(host)
+    return client.host.version if client else 2
 
 
 def hosts() -> list[str]:

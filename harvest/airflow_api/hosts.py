@@ -38,7 +38,7 @@ _KEYS: Mapping[Kind, tuple[frozenset[str], frozenset[str]]] = {
     # What each kind must have, and may have besides.
     Kind.AIRFLOW2: (frozenset({"username"}), frozenset({"url", "password_env", "password_file"})),
     Kind.AIRFLOW3: (frozenset({"username"}), frozenset({"url", "password_env", "password_file"})),
-    Kind.MWAA: (frozenset({"environment"}), frozenset({"region", "role_arn"})),
+    Kind.MWAA: (frozenset({"environment"}), frozenset({"region", "role_arn", "version"})),
 }
 
 
@@ -86,6 +86,13 @@ class Host:
     environment: str = ""
     region: str = ""
     role_arn: str = ""
+    #: Of MWAA alone. :attr:`version` knows that of the others.
+    mwaa_version: int = 2
+
+    @property
+    def version(self) -> int:
+        """Airflow's, 2 or 3: their pages have other addresses."""
+        return self.mwaa_version if self.kind == Kind.MWAA else 3 if self.kind == Kind.AIRFLOW3 else 2
 
 
 def parse_hosts(text: str, *, debug: bool = False) -> dict[str, Host]:
@@ -137,7 +144,7 @@ def _read(text: str) -> dict[str, Any]:
 
 def _find_faults(address: str, keys: Any, debug: bool) -> Iterator[str]:
     if not isinstance(keys, dict) or not all(
-        isinstance(value, str) and value.strip() for value in keys.values()
+        key == "version" or (isinstance(value, str) and value.strip()) for key, value in keys.items()
     ):
         yield "what belongs to it is no JSON object of texts."
         return
@@ -152,6 +159,8 @@ def _find_faults(address: str, keys: Any, debug: bool) -> Iterator[str]:
         hint = ": name the variable in password_env" if key == "password" else ""
         yield f"{kind} has no key {key[: limits.MAX_LINE]!r}{hint}."
     if kind == Kind.MWAA:
+        if keys.get("version", 2) not in (2, 3):
+            yield "its version is neither 2 nor 3."
         return
     if not _is_utf8(keys.get("username", "")):
         yield "its username is no UTF-8."
@@ -170,7 +179,7 @@ def _find_faults(address: str, keys: Any, debug: bool) -> Iterator[str]:
         yield f"{error} ({where})."
 
 
-def _make(address: str, keys: Mapping[str, str]) -> Host:
+def _make(address: str, keys: Mapping[str, Any]) -> Host:
     kind = Kind(keys["kind"])
     if kind == Kind.MWAA:
         return Host(
@@ -179,6 +188,7 @@ def _make(address: str, keys: Mapping[str, str]) -> Host:
             environment=keys["environment"],
             region=keys.get("region", ""),
             role_arn=keys.get("role_arn", ""),
+            mwaa_version=int(keys.get("version", 2)),
         )
     return Host(
         address,

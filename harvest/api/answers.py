@@ -10,6 +10,7 @@ from rest_framework import serializers
 
 from harvest import limits, telling
 from harvest.airflow import log_page, run_page
+from harvest.airflow_api import version_of
 from harvest.models import Collection, HarvestEvent, HarvestRun
 from harvest.wording import one_line
 
@@ -63,7 +64,7 @@ class RunAnswer(serializers.ModelSerializer[HarvestRun]):
         return telling.public_url("admin:harvest_harvestrun_change", run.pk)
 
     def get_airflow_url(self, run: HarvestRun) -> str | None:
-        return run_page(run.key)
+        return run_page(run.key, version_of(run.host))
 
 
 class WholeRunAnswer(RunAnswer):
@@ -113,7 +114,8 @@ class EventAnswer(serializers.ModelSerializer[HarvestEvent]):
     def get_log_url(self, event: HarvestEvent) -> str | None:
         if event.task_id is None:
             return None
-        return log_page(event.harvest_run.key, event.task_id, event.map_index)
+        run = event.harvest_run
+        return log_page(run.key, event.task_id, event.map_index, version_of(run.host))
 
 
 class WholeEventAnswer(EventAnswer):

@@ -180,7 +180,9 @@ def link(run: HarvestRun) -> None:
     trigger = HarvestTrigger.objects.of_run(run.key)
     if trigger is not None and trigger.state != HarvestTrigger.State.ACCEPTED:
         # Its answer got lost: here is a better one.
-        HarvestTrigger.objects.filter(pk=trigger.pk).update(state=HarvestTrigger.State.ACCEPTED)
+        HarvestTrigger.objects.filter(pk=trigger.pk).update(
+            state=HarvestTrigger.State.ACCEPTED, stderr=""
+        )
     run.harvest_trigger = trigger
 
 

@@ -7,23 +7,27 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
 import redis
 from django.core import serializers
+from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from celery_app import app
+from harvest import recording
 from harvest.models import HarvestRun, RejectedMessage
 from harvest.provision import TASKS
 from harvest.tasks import record_event
 from local.servers import monitoring_broker
+from tests.airflow_server import PASSWORD, PASSWORD_ENV, USER, AirflowServer
 from tests.broker.flower import Flower
 from tests.broker.processes import Processes, database_url, wait_until
 from tests.broker.wire import Wire
 from tests.environment import TEMPORARY, free_port
-from tests.factories import airflow_event, sns_body
+from tests.factories import airflow_event, message, sns_body
 
 #: A word in each secret of the processes, and one in what the messages say.
 SECRET, MARKER = "s3cr3t", "m4rk3r"
@@ -45,8 +49,12 @@ REFUSED = (
 )
 
 
+#: Addresses of an Airflow 3 that lets us in, and of one that does not, and then quotes what we gave it.
+WELCOMES, REFUSES = "https://welcomes.example.org", "https://refuses.example.org"
+
+
 @pytest.fixture
-def variables() -> Iterator[dict[str, str]]:
+def variables(airflow_server: AirflowServer) -> Iterator[dict[str, str]]:
     """An environment in which everything that can hold a secret does, and a monitoring broker."""
     port = free_port()
     with monitoring_broker(port, TEMPORARY / "monitor.log"):
@@ -64,7 +72,20 @@ def variables() -> Iterator[dict[str, str]]:
             "DATABASE_URL": with_password(database_url()),
             "RIKOLTI_VERIFY_SIGNATURES": "0",  # what is sent here, nobody has signed
             "FLOWER_PASSWORD": SECRET,
+            "AIRFLOW_HOSTS": json.dumps(airflow_hosts(airflow_server.url)),
+            "REFUSED_PASSWORD": SECRET,
         }
+
+
+def airflow_hosts(url: str) -> dict[str, dict[str, str]]:
+    """One server, by each way that needs a password."""
+    assert SECRET in PASSWORD
+    host = {"url": url, "username": USER, "password_env": PASSWORD_ENV}
+    return {
+        url: {**host, "kind": "airflow2"},
+        WELCOMES: {**host, "kind": "airflow3"},
+        REFUSES: {**host, "kind": "airflow3", "password_env": "REFUSED_PASSWORD"},
+    }
 
 
 def with_password(url: str) -> str:
@@ -99,7 +120,13 @@ def overheard(url: str) -> Iterator[list[str]]:
             thread.join()
 
 
-def test_nothing_secret_is_said(processes: Processes, wire: Wire, variables: dict[str, str]) -> None:
+def test_nothing_secret_is_said(
+    processes: Processes, wire: Wire, variables: dict[str, str], airflow_server: AirflowServer
+) -> None:
+    silent = timezone.now() - timedelta(days=7)
+    for host in (airflow_server.url, WELCOMES, REFUSES):
+        recording.record([message(host=host, dag_run_id="silent", at=silent)])
+    airflow_server.add("silent")
     flower = Flower(processes, **variables)
     content = {"token": MARKER, "error": True, "exception": MARKER}
 
@@ -109,6 +136,12 @@ def test_nothing_secret_is_said(processes: Processes, wire: Wire, variables: dic
         wire.send(REFUSED)
         wait_until(lambda: RejectedMessage.objects.count() == len(REFUSED), "all rejected messages")
         wait_until(HarvestRun.objects.filter(status="failed").exists, "a failed run")
+        app.send_task("harvest.reconcile_runs")
+        app.send_task("harvest.backfill_runs")
+        asked = HarvestRun.objects.filter(dag_run_id="silent")
+        wait_until(lambda: asked.filter(status="succeeded").count() == 2, "the word of two Airflows")
+        wait_until(asked.filter(airflow_failures=1).exists, "the refusal of the third")
+        wait_until(lambda: worker.log.count("could not list the runs of") >= 5, "no list of its runs")
         # What nobody should put there: no JSON, an unknown task, tasks with the wrong arguments.
         wire.sqs.send_message(QueueUrl=wire.url(TASKS), MessageBody=f"{MARKER} {{")
         app.send_task("harvest.unknown", args=[MARKER], argsrepr="(…)")
@@ -130,9 +163,14 @@ def test_nothing_secret_is_said(processes: Processes, wire: Wire, variables: dic
         "Flower": "\n".join(shown),
         "the monitoring broker": "\n".join(heard),
         "task results": serializers.serialize("json", TaskResult.objects.all()),
+        "what a run says of Airflow": "\n".join(run.airflow_error for run in asked),
     }
+    assert "gives no token" in said["what a run says of Airflow"]
+    assert "gives no token" in said["the worker's log"]
+    basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    assert airflow_server.tokens
     assert "record_event" in said["Flower"]
     assert "record_event" in said["the monitoring broker"]
     for where, text in said.items():
-        for word in (SECRET, MARKER):
+        for word in (SECRET, MARKER, basic, *airflow_server.tokens):
             assert word not in text, f"{where}: {text[max(0, text.index(word) - 500) :][:1000]}"

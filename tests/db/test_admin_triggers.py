@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from harvest import airflow_api, recording
 from harvest.admin.starting import start_url
-from harvest.airflow_api import Unavailable
+from harvest.airflow_api import Host, Kind, Unavailable
 from harvest.airflow_api.answers import Answer
 from harvest.models import Collection, HarvestTrigger
 from tests.factories import HOST, START, complete, make_collection, make_trigger, message
@@ -367,6 +367,18 @@ def test_outcome_of_nothing(publisher: Client) -> None:
     url = reverse("admin:harvest_collection_started", args=["harvest", "0" * 16])
 
     assert "Nothing was started by this form." in text_of(publisher, f"{url}?ids=1")
+
+
+def test_links_to_an_airflow_3(client: Client, airflow: FakeAirflow) -> None:
+    log_in(client, *PERMISSIONS)
+    airflow.client.host = Host(HOST, Kind.AIRFLOW3, url=HOST)
+    make_collection(1)
+    started = start(client, "harvest", 1)
+    trigger = HarvestTrigger.objects.get()
+    link = f'href="{HOST}/dags/harvest_collection/runs/{trigger.dag_run_id}"'
+
+    assert link in started
+    assert link in text_of(client, reverse("admin:harvest_harvesttrigger_change", args=[trigger.pk]))
 
 
 def test_trigger_shows_request_answer_who_and_its_run(client: Client, airflow: FakeAirflow) -> None:

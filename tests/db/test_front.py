@@ -111,7 +111,9 @@ def test_queues_are_charted_over_a_day(staff: Client) -> None:
             queue="rikolti-events", read_at=now - timedelta(hours=hours), visible=visible, in_flight=0
         )
 
-    assert "rikolti-events: 4 wait, 90 at most" in text_of(staff)
+    text = text_of(staff)
+    assert "rikolti-events: 4 wait, 90 at most" in text
+    assert text.count("<polyline") == 2  # of the hours between the two nobody knows anything
 
 
 def test_page_has_neither_inline_style_nor_script_of_ours(staff: Client) -> None:

@@ -70,12 +70,14 @@ def test_run_parts_with_the_trigger_of_a_host_that_was_not_its_own() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("state", ["sent", "unknown", "absent"])
 def test_event_is_an_answer_to_its_trigger(state: str) -> None:
-    trigger = make_trigger(make_collection(27551), hostname=HOST, state=state)
+    trigger = make_trigger(
+        make_collection(27551), hostname=HOST, state=state, stderr="no answer in time"
+    )
 
     arrive()
 
     trigger.refresh_from_db()
-    assert trigger.state == HarvestTrigger.State.ACCEPTED
+    assert (trigger.state, trigger.stderr) == (HarvestTrigger.State.ACCEPTED, "")
 
 
 @pytest.mark.django_db

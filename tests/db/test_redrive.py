@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.stub import Stubber
+from celery.exceptions import Retry
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.utils import timezone
@@ -58,8 +59,8 @@ class StubbedSqs:
     def answer(self, method: str, response: dict[str, Any], expected: Any = None) -> None:
         self.stubber.add_response(method, response, expected)
 
-    def refuse(self, method: str, code: str, message: str = "") -> None:
-        self.stubber.add_client_error(method, code, message)
+    def refuse(self, method: str, code: str, message: str = "", status: int = 400) -> None:
+        self.stubber.add_client_error(method, code, message, status)
 
 
 @pytest.fixture
@@ -264,6 +265,67 @@ def test_queue_that_refuses_ends_it(sqs: StubbedSqs) -> None:
 
     assert "not for you" in one.problem
     assert one.ended_at is not None
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("ThrottlingException", 400),
+        ("RequestThrottled", 403),
+        ("AWS.SimpleQueueService.OverLimit", 403),
+        ("TooMany", 429),
+        ("InternalError", 500),
+        ("ServiceUnavailable", 503),
+    ],
+)
+def test_refusal_that_passes_does_not_end_it(sqs: StubbedSqs, code: str, status: int) -> None:
+    one = begun(sqs, most=5)
+    sqs.queues()
+    sqs.refuse("receive_message", code, "not now", status)
+
+    with pytest.raises(ClientError, match="not now"):
+        redrive.go_on(one)
+
+    assert Redrive.objects.open().filter(problem__contains="not now").exists()
+
+    sqs.queues(visible=0)
+    sqs.answer("receive_message", {"Messages": []})
+    sqs.dead_letters(0)
+    redrive.go_on(one)
+    assert one.ended_at is not None
+    assert one.problem == ""
+
+
+def test_move_goes_on_after_a_refusal_that_passes(sqs: StubbedSqs) -> None:
+    one = begun(sqs)
+    sqs.queues()
+    sqs.refuse("list_message_move_tasks", "ThrottlingException", "not now")
+
+    with pytest.raises(ClientError, match="not now"):
+        redrive.go_on(one)
+
+    sqs.queues()
+    sqs.moves(running(2))
+    sqs.moves(running(2))
+    redrive.go_on(one)
+    assert (one.way, one.taken, one.problem, one.ended_at) == ("move", 2, "", None)
+
+
+def test_task_tries_again_after_a_refusal_that_passes(sqs: StubbedSqs, monkeypatch: Any) -> None:
+    one = begun(sqs, most=5)
+    sqs.queues()
+    sqs.refuse("receive_message", "ThrottlingException", "not now")
+    tried_again: list[Any] = []
+
+    def retry(**options: Any) -> Retry:
+        tried_again.append(options["exc"])
+        return Retry()
+
+    monkeypatch.setattr(redrive_dead_letters, "retry", retry)
+    with pytest.raises(Retry):
+        redrive_dead_letters(one.pk, 0)
+
+    assert "not now" in str(tried_again)
 
 
 def test_fault_of_ours_ends_it(sqs: StubbedSqs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -585,6 +585,15 @@ def test_log_page_of_a_task_that_is_not_mapped(map_index: int | None) -> None:
     assert page.endswith("&task_id=fetching.fetch_collection&tab=logs")
 
 
+def test_pages_of_airflow_3() -> None:
+    run = "https://airflow.example.org/dags/harvest_collection/runs/manual__2026-11-24T05%3A21%3A34%2B00%3A00"
+
+    assert run_page(KEY, 3) == run
+    assert log_page(KEY, "mapping.map_page", 3, 3) == f"{run}/tasks/mapping.map_page/mapped/3"
+    assert log_page(KEY, "fetching.fetch", -1, 3) == f"{run}/tasks/fetching.fetch"
+    assert log_page(KEY, "fetching.fetch", None, 3) == f"{run}/tasks/fetching.fetch"
+
+
 def test_pages_quote_everything() -> None:
     key = RunKey("http://127.0.0.1:8080/base", "a/../b?c#d", "x&y=z\"'<é> +")
 
@@ -595,6 +604,10 @@ def test_pages_quote_everything() -> None:
     assert log_page(key, "t&tab=x", 0) == (
         "http://127.0.0.1:8080/base/dags/a%2F..%2Fb%3Fc%23d/grid"
         "?dag_run_id=x%26y%3Dz%22%27%3C%C3%A9%3E+%2B&task_id=t%26tab%3Dx&map_index=0&tab=logs"
+    )
+    assert log_page(key, "t/?#&", 0, 3) == (
+        "http://127.0.0.1:8080/base/dags/a%2F..%2Fb%3Fc%23d"
+        "/runs/x%26y%3Dz%22%27%3C%C3%A9%3E%20%2B/tasks/t%2F%3F%23%26/mapped/0"
     )
 
 
@@ -649,14 +662,18 @@ def test_host_that_may_be_linked(host: str) -> None:
 def test_host_that_is_never_linked(host: str) -> None:
     key = KEY._replace(host=host)
 
-    assert run_page(key) is None
-    assert log_page(key, "mapping.map_page", 1) is None
+    for version in (2, 3):
+        assert run_page(key, version) is None
+        assert log_page(key, "mapping.map_page", 1, version) is None
 
 
-@given(any_text | st.sampled_from(["http://", "https://"]).flatmap(lambda s: any_text.map(s.__add__)))
+@given(
+    any_text | st.sampled_from(["http://", "https://"]).flatmap(lambda s: any_text.map(s.__add__)),
+    st.sampled_from([2, 3]),
+)
 @settings(max_examples=200, deadline=None)
-def test_run_page_of_any_host_is_safe_in_an_attribute(host: str) -> None:
-    page = run_page(KEY._replace(host=host))
+def test_run_page_of_any_host_is_safe_in_an_attribute(host: str, version: int) -> None:
+    page = run_page(KEY._replace(host=host), version)
 
     assert page is None or (
         page.lower().startswith(("http://", "https://")) and not set(page) & set("\"'<> ")

@@ -55,6 +55,20 @@ def test_parse_hosts_of_each_kind(tmp_path: Path) -> None:
     assert (hosts["https://c"].region, hosts["https://c"].environment) == ("us-west-2", "rikolti")
 
 
+@pytest.mark.parametrize(
+    ("keys", "version"),
+    [
+        (AIRFLOW2, 2),
+        ({**AIRFLOW2, "kind": "airflow3"}, 3),
+        (MWAA, 2),
+        ({**MWAA, "version": 2}, 2),
+        ({**MWAA, "version": 3}, 3),
+    ],
+)
+def test_version_of_airflow(keys: dict[str, Any], version: int) -> None:
+    assert parse_hosts(json.dumps({ADDRESS: keys}))[ADDRESS].version == version
+
+
 @pytest.mark.parametrize("text", ["", " \n", "{}"])
 def test_parse_hosts_of_none(text: str) -> None:
     assert parse_hosts(text) == {}
@@ -85,6 +99,10 @@ def test_parse_hosts_from_a_file(tmp_path: Path) -> None:
         ({ADDRESS: {"kind": "airflow4"}}, "its kind is none of airflow2, airflow3, mwaa."),
         ({ADDRESS: {}}, "its kind is none of airflow2, airflow3, mwaa."),
         ({ADDRESS: {"kind": "mwaa"}}, "environment is missing, which mwaa needs."),
+        ({ADDRESS: {**MWAA, "version": "3"}}, "its version is neither 2 nor 3."),
+        ({ADDRESS: {**MWAA, "version": True}}, "its version is neither 2 nor 3."),
+        ({ADDRESS: {**MWAA, "version": [3]}}, "its version is neither 2 nor 3."),
+        ({ADDRESS: {**AIRFLOW2, "version": 3}}, "airflow2 has no key 'version'."),
         ({ADDRESS: {**MWAA, "username": "a"}}, "mwaa has no key 'username'."),
         ({ADDRESS: {**AIRFLOW2, "url": "ftp://a"}}, "its url is no URL such as"),
         ({ADDRESS: {**AIRFLOW2, "url": "https://a:b@c"}}, "its url is no URL such as"),

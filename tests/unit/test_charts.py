@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from xml.etree import ElementTree
 
@@ -53,7 +54,7 @@ def test_nothing_is_drawn_as_nothing(values: tuple[tuple[int, int], ...]) -> Non
 
 def test_lines_go_from_left_to_right_and_stay_inside() -> None:
     line = Line("rikolti-events", ((-0.5, 5), (0.5, 10), (1.0, 0)))
-    svg = parse(charts.lines("queues", "Queues", "", [line], [(0, "24 h ago"), (1, "now")]))
+    svg = parse(charts.lines("queues", "Queues", "", [line], [(0, "24 h ago"), (1, "now")], 1))
 
     (drawn,) = svg.findall(f"{SVG}polyline")
     points = [tuple(map(float, point.split(","))) for point in drawn.attrib["points"].split()]
@@ -61,9 +62,27 @@ def test_lines_go_from_left_to_right_and_stay_inside() -> None:
     assert points[1][1] == charts.TOP
 
 
+def test_line_breaks_where_nothing_was_read() -> None:
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    readings = [(now - timedelta(minutes=minutes), minutes) for minutes in (120, 65, 60, 10, 5, 0)]
+
+    svg = parse(charts.depths("queues", "Queues", {"rikolti-events": readings}, now))
+
+    drawn = [line.attrib["points"].split() for line in svg.findall(f"{SVG}polyline")]
+    assert [len(points) for points in drawn] == [2, 2, 3]  # that of one reading is a dot
+    assert drawn[-1][-1] == f"{charts.WIDTH - charts.RIGHT:.1f},{charts.HEIGHT - charts.BOTTOM:.1f}"
+    assert svg.findtext(f"{SVG}desc") == "rikolti-events: 0 wait, 120 at most"
+
+
+def test_line_without_points_is_none() -> None:
+    svg = parse(charts.lines("queues", "Queues", "", [Line("rikolti-events", ())], [], 1))
+
+    assert svg.findall(f"{SVG}polyline") == []
+
+
 def test_strings_are_text_and_there_is_neither_style_nor_script() -> None:
     svg = charts.stacked_bars("a", HOSTILE, HOSTILE, [("x", HOSTILE)], [Bar(HOSTILE, (1,))])
-    svg += charts.lines("b", HOSTILE, HOSTILE, [Line(HOSTILE, ((0, 1),))], [(0, HOSTILE)])
+    svg += charts.lines("b", HOSTILE, HOSTILE, [Line(HOSTILE, ((0, 1),))], [(0, HOSTILE)], 1)
 
     assert "<script" not in svg
     assert "style=" not in svg
