@@ -71,7 +71,7 @@ _STATEMENTS = (
     """
     INSERT INTO harvest_harvestevent (id, message_id, harvest_run_id, collection_id, sns_timestamp,
         task_id, try_number, map_index, rikolti_message, error, dag_level, outcome, host,
-        logical_date, dag_run_conf, sqs_message, sns_message, recorded_at)
+        logical_date, dag_run_conf, sqs_message, sns_message, recorded_at, version)
     SELECT n, md5(n::text)::uuid, (run).id, (run).collection_id, at,
         CASE WHEN NOT ending THEN (ARRAY['fetching.fetch_collection', 'mapping.map_page',
             'mapping.map_page', 'validation.validate_collection', 'merging.merge_children'])
@@ -90,7 +90,7 @@ _STATEMENTS = (
         (run).host, (run).logical_date, (run).dag_run_conf,
         jsonb_build_object('MessageId', md5(n::text), 'ReceiptHandle', md5((-n)::text)),
         jsonb_build_object('Type', 'Notification', 'Signature', noise(-n, 6), 'TopicArn', 'arn:aws:sns'),
-        at
+        at, ''
     FROM (
         SELECT n, run, run.status = 'failed' AS failed, step,
             step = {steps} - 1 AND run.status <> 'running' AS ending,
