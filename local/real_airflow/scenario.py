@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any, TypeVar
 
+import django.test
+from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.urls import reverse
 from django.utils import timezone
 
 from harvest import airflow_api, recording, tasks
 from harvest.airflow_api import AirflowError, AirflowRun, AlreadyExists, Client, NotFound, Refused
 from harvest.airflow_api.hosts import parse_hosts
-from harvest.models import HarvestRun, RunChange
+from harvest.models import Collection, HarvestRun, HarvestTrigger, RunChange
 from harvest.reconcile import due_runs
 from harvest.sns import SqsMessage
 from local.real_airflow.servers import PASSWORD, PATIENCE, USER, RealAirflow
@@ -30,6 +34,10 @@ HARVEST, EDITS, VALIDATE, PAUSED = (
     "validate_by_mapper_type",
     "unpublish_collection",
 )
+
+
+#: Before any run of these Airflows.
+BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 class Seen:
@@ -55,6 +63,7 @@ def play(airflow: RealAirflow) -> bool:
     _await_dags(client)
 
     _trigger(client, seen)
+    _from_the_admin(client, seen)
     _withheld(client, seen)
     _deleted(airflow, client, seen)
     _still_queued(client, seen)
@@ -90,6 +99,35 @@ def _trigger(client: Client, seen: Seen) -> None:
     seen("it ends", _until_ended(client, HARVEST, "one").state, "success")
     instances = [(task.task_id, task.state) for task in client.task_instances(HARVEST, "one")]
     seen("its tasks", instances, [("fetch", "success")])
+
+
+def _from_the_admin(client: Client, seen: Seen) -> None:
+    """A harvest is started from the pages of the registry, and its first event is linked to that."""
+    collection = Collection.objects.create(pk=27551, name="Postcards")
+    browser = django.test.Client(headers={"host": "127.0.0.1"})
+    browser.force_login(User.objects.create_superuser("staff"))
+    form = reverse("admin:harvest_collection_start", args=["harvest"]) + f"?ids={collection.pk}"
+    token = re.search(r'name="token" value="([0-9a-f]+)"', browser.get(form).content.decode())
+    if token is None:
+        raise RuntimeError("the page that asks has no token")
+    for _ in range(2):  # a double click
+        browser.post(form, {"token": token[1], "host": client.host.address})
+    trigger = HarvestTrigger.objects.get()
+    seen("a harvest started from the admin", (trigger.state, str(trigger.user)), ("accepted", "staff"))
+    seen("runs in Airflow", _until_ended(client, HARVEST, trigger.dag_run_id).state, "success")
+    seen("with its conf", client.get_run(HARVEST, trigger.dag_run_id).conf, {"collection_id": "27551"})
+    seen(
+        "a double click starts one run",
+        sum("avram" in run.dag_run_id for run in client.list_runs(HARVEST, BEGINNING, timezone.now())),
+        1,
+    )
+    event: dict[str, Any] = {"host": client.host.address, "dag_id": HARVEST}
+    _record(factories.message(at=timezone.now(), dag_run_id=trigger.dag_run_id, **event))
+    run = HarvestRun.objects.get()
+    seen("its first event is linked", (run.harvest_trigger, run.collection), (trigger, collection))
+    run.delete()
+    trigger.delete()
+    collection.delete()
 
 
 def _withheld(client: Client, seen: Seen) -> None:
@@ -160,7 +198,12 @@ def _silent(client: Client, seen: Seen, began: datetime) -> None:
     # (Airflow 3 lists a run that has not started, too, Airflow 2 does not.)
     made = HarvestRun.objects.exclude(status="running")
     names = sorted(made.values_list("dag_id", "status"))
-    expected = [(HARVEST, "succeeded"), (EDITS, "succeeded"), (VALIDATE, "failed")]
+    expected = [
+        (HARVEST, "succeeded"),
+        (HARVEST, "succeeded"),
+        (EDITS, "succeeded"),
+        (VALIDATE, "failed"),
+    ]
     seen("all that ended, of all DAGs", names, expected)
 
 
