@@ -90,7 +90,7 @@ RESTARTED = partial(said, "could not store the result")
 THROTTLED = partial(said, "hrottl")
 ANSWERED_500 = partial(said, "InternalError")
 RESET = partial(said, "Connection was closed")
-NO_MONITOR = partial(said, "the monitor is away")
+NO_MONITOR = partial(said, "is away with the monitor")
 
 #: Each by itself, for `make chaos`.
 SCENARIOS = (
