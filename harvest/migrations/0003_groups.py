@@ -38,9 +38,10 @@ def make_groups(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     # Permissions come after all migrations, too late for this one.
     for label in VIEWER:
         config = apps.get_app_config(label)
+        before = getattr(config, "models_module", None)  # a migration sees only a stub of it
         config.models_module = True  # create_permissions leaves an app without models alone
         create_permissions(config, verbosity=0, apps=apps)
-        config.models_module = None
+        config.models_module = before
     group, permission = apps.get_model("auth", "Group"), apps.get_model("auth", "Permission")
     for name, parts in GROUPS.items():
         made, is_new = group.objects.get_or_create(name=name)

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.management.sql import emit_post_migrate_signal
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 from pytest_django.live_server_helper import LiveServer
@@ -48,12 +47,8 @@ def browser() -> Iterator[Browser]:
 def open_page(browser: Browser, live_server: LiveServer) -> OpenPage:
     """Open pages on the live server, none of them logged in. At its end, each tells of its troubles.
 
-    Permissions are there, though the test before may have emptied all tables.
-
     Fails the test where the console has an error, a script has failed, or a request went elsewhere.
     """
-
-    emit_post_migrate_signal(verbosity=0, interactive=False, db="default")
 
     @contextmanager
     def opened(**options: Any) -> Iterator[Page]:
