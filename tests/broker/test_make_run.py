@@ -126,8 +126,11 @@ def test_make_run_shows_runs_and_ends_without_a_trace(tmp_path: Path) -> None:
 
     output = run.log.read_text()
     assert f"http://127.0.0.1:{run.ports['PORT']}/admin/" in output
+    running, interrupted, ending = output.partition("SIGINT received")
+    assert interrupted
+    assert "Traceback" not in running
     # Ctrl-C reaches the worker's children, too: one that was at work tells so, and its task comes again.
-    assert "Traceback" not in output or "Worker exited prematurely: signal 15 (SIGTERM)" in output
+    assert "Traceback" not in ending or "Worker exited prematurely: signal 15 (SIGTERM)" in ending
     assert run.listening() == []
     assert processes_of(tmp_path) == []
 
