@@ -22,6 +22,8 @@ from tests.factories import START
 pytestmark = pytest.mark.django_db
 
 PAGE = 50
+#: How many rows PostgreSQL gets to see before it is asked for a plan.
+ROWS = 2_000
 
 
 @pytest.fixture
@@ -248,22 +250,48 @@ def test_task_results_are_listed_found_and_deleted(
 # --- Indexes --------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def counted_rows() -> None:
+    """Rows of many kinds, which PostgreSQL has counted: of an empty table it would guess an index."""
+    HarvestRun.objects.bulk_create(
+        HarvestRun(
+            dag_id=f"dag-{number % 50}",
+            dag_run_id=f"run-{number}",
+            host=f"https://airflow-{number % 50}.example.org",
+            logical_date=START,
+            last_heard_at=START + timedelta(seconds=number * 7919 % ROWS),
+            stale_since=None if number % 50 else START,
+            errors=0 if number % 50 else 1,
+        )
+        for number in range(ROWS)
+    )
+    for number, run in enumerate(HarvestRun.objects.all()[:ROWS:50]):
+        make_events(run, 50, task_id=f"task-{number}", dag_level=number == 0)
+    HarvestEvent.objects.filter(message_id__endswith="0007").update(outcome="failed")
+    for number in range(50):
+        make_rejected(number)
+        factories.make_collection(number + 1)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+
 @pytest.mark.skipif("connection.vendor != 'postgresql'")
+@pytest.mark.usefixtures("counted_rows")
 @pytest.mark.parametrize(
     ("rows", "index"),
     [
         (HarvestRun.objects.all(), "run_newest_first"),
-        (HarvestRun.objects.filter(dag_id="x"), "run_newest_of_dag"),
-        (HarvestRun.objects.filter(host="x"), "run_newest_of_host"),
+        (HarvestRun.objects.filter(dag_id="dag-7"), "run_newest_of_dag"),
+        (HarvestRun.objects.filter(host="https://airflow-7.example.org"), "run_newest_of_host"),
         (HarvestRun.objects.filter(stale_since__isnull=False), "run_newest_stale"),
         (HarvestRun.objects.filter(errors__gt=0), "run_newest_with_errors"),
-        (HarvestRun.objects.filter(dag_run_id__startswith="x").order_by(), "harvest_run_identity"),
+        (HarvestRun.objects.filter(dag_run_id__startswith="run-77").order_by(), "harvest_run_identity"),
         (HarvestEvent.objects.all(), "event_newest"),
         (HarvestEvent.objects.filter(Q(outcome="failed")), "event_newest_of_outcome"),
         (HarvestEvent.objects.filter(dag_level=True), "event_newest_of_dag"),
-        (HarvestEvent.objects.filter(task_id__startswith="x").order_by(), "event_task"),
+        (HarvestEvent.objects.filter(task_id__startswith="task-7").order_by(), "event_task"),
         (RejectedMessage.objects.all(), "rejected_newest"),
-        (Collection.objects.filter(name__iexact="x"), "collection_name"),
+        (Collection.objects.filter(name__iexact="collection 7"), "collection_name"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
