@@ -32,7 +32,8 @@ NOT_RUN = {
 _FENCE = re.compile(r"^ *```([\w-]*)$")
 #: A command within a sentence.
 _INLINE = re.compile(
-    r"`((?:[A-Z_]+=\S+ )*(?:make|(?:(?:\.venv/bin/)?python )?manage\.py|(?:\.venv/bin/)?python -m) [^`]+)`"
+    r"`((?:[A-Z_]+=\S+ )*"
+    r"(?:make|(?:(?:\.venv/bin/)?python )?manage\.py|(?:\.venv/bin/)?python -m) [^`]+)`"
 )
 #: A command in the comments at the head of a file of deploy/.
 _IN_COMMENT = re.compile(r"^#   (\S.*)$", re.MULTILINE)
