@@ -94,6 +94,15 @@ def blocks(page: Path) -> Iterator[tuple[str, str]]:
     assert language is None, f"{page}: a block has no end"
 
 
+def rows(page: str, section: str) -> Iterator[list[str]]:
+    """Yield the cells of each row of the table in a section of a page of docs/, without its head."""
+    _, _, rest = (ROOT / "docs" / page).read_text().partition(f"\n## {section}\n")
+    assert rest, f"docs/{page} has no section {section}"
+    body = re.split(r"^## ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+    for line in [line for line in body.splitlines() if line.startswith("|")][2:]:
+        yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
 def _name(file: Path) -> str:
     return str(file.relative_to(ROOT))
 

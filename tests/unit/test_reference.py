@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,21 +12,10 @@ from django.core.management.base import BaseCommand
 from django.db.models import Field
 
 from avram.environment import ROOT
+from tests.documented import rows
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 COMMANDS = sorted(name for name, app in get_commands().items() if app == "harvest")
-
-
-def rows(page: str, section: str) -> Iterator[list[str]]:
-    """Yield the cells of each row of a section's table, without its head."""
-    text = (ROOT / "docs" / page).read_text()
-    _, _, rest = text.partition(f"\n## {section}\n")
-    assert rest, f"docs/{page} has no section {section}"
-    lines = [
-        line for line in re.split(r"^## ", rest, flags=re.MULTILINE)[0].splitlines() if line[:1] == "|"
-    ]
-    for line in lines[2:]:
-        yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
 # --- Commands -------------------------------------------------------------------------------------
