@@ -21,6 +21,7 @@ from tests.factories import airflow_event
 #: What is run, in this order, by how it begins. What the docs call by another name stands beside it.
 RUN = (
     "python manage.py migrate",
+    "python manage.py setup_queues --dry-run --topic-arn ARN-OF-RIKOLTI",
     "python manage.py setup_queues --topic-arn ARN-OF-RIKOLTI",
     ".venv/bin/python manage.py publish_events event.jsonl",
     "python manage.py import_registry --from registry.jsonl",

@@ -79,13 +79,47 @@ def test_no_reason_is_left_over() -> None:
     assert used == set(NOT_RUN)
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+every_page = pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+
+
+@every_page
 def test_block_of_commands_is_one_of_sh(page: Path) -> None:
     """So that none is overlooked."""
     for language, block in blocks(page):
         assert language not in ("bash", "console", "shell", "shell-session", "zsh")
         if language != "sh":
             assert not COMMAND.search(block), block
+
+
+# --- Links
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what a link may name after the page, as GitHub makes it of the page's headings."""
+    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> list[tuple[Path, str]]:
+    """Return where the links of a page lead within the project: files, and anchors in them."""
+    found = re.findall(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text())
+    return [((page.parent / file).resolve() if file else page, anchor) for file, anchor in found]
+
+
+@every_page
+def test_links_lead_somewhere(page: Path) -> None:
+    for file, anchor in links(page):
+        assert file.exists(), file
+        assert not anchor or anchor in anchors(file), f"{file}#{anchor}"
+
+
+def test_index_leads_to_every_page() -> None:
+    index = ROOT / "docs" / "README.md"
+    linked = {file for file, _ in links(index)}
+
+    assert set((ROOT / "docs").rglob("*.md")) - {index} <= linked
+    assert index in {file for file, _ in links(ROOT / "README.md")}
 
 
 def test_lines_are_found() -> None:
