@@ -19,7 +19,7 @@ NOT_RUN = {
     "useradd ": "makes a user of the machine",
     "python3.11 -m venv ": "make does the same, elsewhere",
     "/opt/avram/.venv/bin/pip ": "installs from the internet; make does the same, elsewhere",
-    "set -a; ": "the shell's own; what it sets is in docs/settings.md",
+    "while IFS= read ": "the shell's own; what it sets is in docs/settings.md",
     "python manage.py createsuperuser": "asks a person",
     "cp deploy/systemd": "writes to /etc; the units are looked at by test_deploy",
     "systemctl ": "needs systemd",
