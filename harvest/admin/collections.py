@@ -17,8 +17,9 @@ from django.utils.translation import gettext_lazy as _
 
 from harvest.admin import parts
 from harvest.admin.starting import TITLES, StartsRuns, start_url
-from harvest.airflow import HARVEST, run_page
+from harvest.airflow import HARVEST
 from harvest.airflow_api import version_of
+from harvest.airflowpages import run_page
 from harvest.models import Collection, HarvestEvent, HarvestRun, HarvestTrigger
 
 #: How many of the newest runs and triggers the page of a collection shows: the others have lists.

@@ -21,8 +21,8 @@ from django.utils.translation import gettext_lazy as _
 from harvest import limits
 from harvest.admin import jsontree, parts
 from harvest.admin.longlists import search
-from harvest.airflow import log_page
 from harvest.airflow_api import version_of
+from harvest.airflowpages import log_page
 from harvest.models import HarvestEvent, HarvestRun
 
 

@@ -29,8 +29,8 @@ from django.utils.translation import gettext_lazy as _
 from harvest import limits, recording, tasks
 from harvest.admin import answer, asking, jsontree, parts, runtasks, taskrows
 from harvest.admin.longlists import LAST_PAGE
-from harvest.airflow import run_page
 from harvest.airflow_api import version_of
+from harvest.airflowpages import run_page
 from harvest.models import HarvestEvent, HarvestRun, RunChange
 
 #: Events that a download reads from the database at a time, each of which may be large.
