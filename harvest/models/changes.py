@@ -62,4 +62,4 @@ class RunChange(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} at {self.changed_at:%Y-%m-%d %H:%M:%S}"
+        return f"{self.get_kind_display()} at {self.changed_at:%Y-%m-%d %H:%M:%S} UTC"

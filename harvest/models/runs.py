@@ -212,6 +212,7 @@ class HarvestRun(models.Model):
         permissions = (
             ("set_status", _("Can set the status of a run")),
             ("reconcile_run", _("Can have a run looked at now")),
+            ("run_schedule", _("Can have a scheduled task run now")),
         )
         constraints = (
             models.UniqueConstraint(
