@@ -33,6 +33,7 @@ class Run:
             "HOME": str(folder),
             "VAR_DIR": str(folder / "var"),
             **{name: str(port) for name, port in self.ports.items()},
+            "METRICS_ADDRESS": f"127.0.0.1:{free_port()}",
             **variables,
         }
 
