@@ -24,6 +24,7 @@ RUN = (
     "python manage.py setup_queues --dry-run --topic-arn ARN-OF-RIKOLTI",
     "python manage.py setup_queues --topic-arn ARN-OF-RIKOLTI",
     ".venv/bin/python manage.py publish_events event.jsonl",
+    "python manage.py rikolti_status",
     "python manage.py import_registry --from registry.jsonl",
     "python manage.py prune --dry-run",
     "python manage.py prune",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -27,14 +28,17 @@ class Run:
         self.folder = folder
         names = ("PORT", "FLOWER_PORT", "LOCAL_AWS_PORT", "MONITOR_PORT")
         self.ports = {name: free_port() for name in names}
+        metrics = free_port()
         self.log = folder / "run.log"
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "VAR_DIR": str(folder / "var"),
             **{name: str(port) for name, port in self.ports.items()},
+            "METRICS_ADDRESS": f"127.0.0.1:{metrics}",
             **variables,
         }
+        self.ports["METRICS"] = metrics
 
     @contextmanager
     def started(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -119,6 +123,9 @@ def test_make_run_shows_runs_and_ends_without_a_trace(tmp_path: Path) -> None:
         wait_until(lambda: run.statuses(), "the demo's first run")
         wait_until(lambda: "Flower" in run.page("FLOWER_PORT", "/", "admin:admin"), "Flower")
         assert "Flower" not in run.page("FLOWER_PORT", "/")  # without the login
+        recorded = re.compile(r"^avram_events_recorded_total [1-9]", re.MULTILINE)
+        wait_until(lambda: recorded.search(run.page("METRICS", "/metrics")), "the worker's metrics")
+        assert "\navram_database_up 1.0\n" in run.page("PORT", "/metrics")
         assert "All is there already" in run.manage("setup_queues")
         assert "unapplied" not in run.manage("migrate", "--check")
         process.send_signal(signal.SIGINT)

@@ -34,6 +34,8 @@ PURE = (
 WITHOUT_DJANGO = (
     "signing",
     "certificates",
+    "metricfiles",
+    "metrics",
     "webhooks",
 )
 
@@ -93,6 +95,8 @@ ORDER = (
     "remotecommands",
     "remotecontrol",
     "readiness",
+    "gauges",
+    "exposition",
     "probes",
     "flower",
     "provision",
