@@ -4,13 +4,23 @@
 `celery -A celery_app:monitor inspect active` asks them there.
 """
 
+import logging
 import os
 from typing import Any
 
 import boto3
 from celery import Celery, Task
-from celery.signals import setup_logging, task_prerun, worker_process_init
+from celery.signals import (
+    beat_init,
+    celeryd_init,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_process_init,
+)
 from django.db import close_old_connections
+
+from avram import logcontext, logs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
 
@@ -34,13 +44,34 @@ monitor.autodiscover_tasks()  # Flower limits the rate of tasks that it knows
 
 @setup_logging.connect
 def leave_logging_to_django(**kwargs: object) -> None:
-    """Keep Celery from replacing the LOGGING of the settings."""
+    """Keep Celery from replacing the LOGGING of the settings. Python's warnings go the same way."""
+    logging.captureWarnings(True)
+
+
+@celeryd_init.connect
+def identify_worker(sender: str, **kwargs: object) -> None:
+    logs.identify("worker", worker=sender)
+
+
+@beat_init.connect
+def identify_beat(**kwargs: object) -> None:
+    logs.identify("beat")
 
 
 @worker_process_init.connect
 def forget_session(**kwargs: object) -> None:
     """Let a pool process make its own session: a thread may have held a lock of this at the fork."""
     boto3.DEFAULT_SESSION = None
+
+
+@task_prerun.connect
+def begin_task(sender: Task[..., Any], **kwargs: object) -> None:
+    logcontext.begin_task(sender.request, sender.name)
+
+
+@task_postrun.connect
+def end_task(sender: Task[..., Any], **kwargs: object) -> None:
+    logcontext.end_task(sender.request)
 
 
 @task_prerun.connect

@@ -8,9 +8,10 @@ import sys
 
 from django.core.exceptions import ImproperlyConfigured
 
-from avram import variables
+from avram import logs, variables
 from harvest.flower import logins
 
+logs.identify("flower")
 try:
     basic_auth = logins(os.environ)
 except ImproperlyConfigured as error:

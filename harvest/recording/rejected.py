@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 
+import structlog
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -13,7 +13,7 @@ from harvest.models import RejectedMessage
 from harvest.sns import SqsMessage, publication_id
 from harvest.strictjson import mend
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 def reject(message: SqsMessage, reason: RejectedMessage.Reason, error: str) -> None:
@@ -40,4 +40,9 @@ def reject(message: SqsMessage, reason: RejectedMessage.Reason, error: str) -> N
                 **outcome, times_seen=F("times_seen") + 1, last_seen_at=now, replayed_at=None
             )
     # No more: what exactly is wrong may quote the message, and is read in the admin.
-    logger.warning("rejected message %s: %s", message.message_id, reason)
+    logger.warning(
+        "message_rejected",
+        sqs_message_id=message.message_id,
+        reason=str(reason),
+        seen_before=not created,
+    )
