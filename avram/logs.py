@@ -168,9 +168,10 @@ _stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 def _hand_over(logger: Any, name: str, entry: EventDict) -> tuple[tuple[EventDict], dict[str, Any]]:
     """Hand an entry over to logging. The exception goes with the record, for handlers beside ours."""
+    if entry.get("exc_info") is True:
+        entry["exc_info"] = sys.exc_info()
     args, options = ProcessorFormatter.wrap_for_formatter(logger, name, entry)
-    if exc_info := entry.get("exc_info"):
-        options["exc_info"] = exc_info
+    options["exc_info"] = entry.get("exc_info")
     return args, options
 
 

@@ -141,7 +141,7 @@ def test_nothing_secret_is_said(
         asked = HarvestRun.objects.filter(dag_run_id="silent")
         wait_until(lambda: asked.filter(status="succeeded").count() == 2, "the word of two Airflows")
         wait_until(asked.filter(airflow_failures=1).exists, "the refusal of the third")
-        wait_until(lambda: worker.log.count("could not list the runs of") >= 5, "no list of its runs")
+        wait_until(lambda: worker.log.count("runs_not_listed") >= 5, "no list of its runs")
         # What nobody should put there: no JSON, an unknown task, tasks with the wrong arguments.
         wire.sqs.send_message(QueueUrl=wire.url(TASKS), MessageBody=f"{MARKER} {{")
         app.send_task("harvest.unknown", args=[MARKER], argsrepr="(…)")
