@@ -6,6 +6,7 @@ name and fields, which docs/logs.md lists. Those of others (Django, Celery, guni
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -121,9 +122,8 @@ class Handler(logging.StreamHandler[Any]):
         error = sys.exc_info()[0]
         kind = error.__name__ if error else ""
         with suppress(Exception):  # stderr itself may be gone
-            self.stream.write(
-                f'{{"event": "log_entry_lost", "logger": "{record.name}", "error": "{kind}"}}\n'
-            )
+            lost = {"level": "error", "event": "log_entry_lost", "logger": record.name, "error": kind}
+            self.stream.write(f"{json.dumps(lost)}\n")
 
 
 def _formatter(format_: str, secrets: Iterable[str]) -> ProcessorFormatter:

@@ -212,7 +212,12 @@ def test_entry_that_can_t_be_written_is_not_quoted(capsys: pytest.CaptureFixture
         handler.handleError(logging.makeLogRecord({"name": "somebody", "msg": SECRET}))
 
     said = capsys.readouterr().err
-    assert json.loads(said) == {"event": "log_entry_lost", "logger": "somebody", "error": "ValueError"}
+    assert json.loads(said) == {
+        "level": "error",
+        "event": "log_entry_lost",
+        "logger": "somebody",
+        "error": "ValueError",
+    }
 
 
 # --- What is cut ----------------------------------------------------------------------------------
