@@ -20,8 +20,6 @@ from celery.signals import (
 )
 from django.db import close_old_connections
 
-from avram import logcontext, logs
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
 
 app = Celery("avram", events="harvest.monitoring:MonitorEvents")
@@ -40,6 +38,8 @@ app.steps["consumer"].update(
 monitor = Celery("avram-monitor", set_as_current=False)
 monitor.config_from_object("django.conf:settings", namespace="MONITOR")
 monitor.autodiscover_tasks()  # Flower limits the rate of tasks that it knows
+
+from avram import logcontext, logs  # noqa: E402 - importing avram asks for the app
 
 
 @setup_logging.connect
