@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 CUT = "[cut]"
@@ -24,9 +25,11 @@ MAX_DEPTH = 4
 #: A secret that is shorter is a word (`admin`, `test`) that texts have for other reasons.
 MIN_SECRET = 6
 
-#: Values whose names say what they are.
-_SECRET_NAME = re.compile(
-    r"passw|secret|token|authorization|cookie|api_?key|credential|signature", re.IGNORECASE
+#: What names a secret, whether a field or a word before `=` or `:` in a text.
+_WORDS = ("passw", "secret", "token", "signature", "credential", "authorization", "cookie", "api_key")
+_NAMED = re.compile(
+    rf"((?:{'|'.join(_WORDS)})[\w-]{{0,30}}['\"]?\s*[=:]\s*['\"]?(?:basic |bearer )?)[^\s'\"&,;)}}\]]+",
+    re.IGNORECASE,
 )
 
 #: Each with a sign without which a text has none of them (searching for it costs next to nothing), and
@@ -36,18 +39,14 @@ _PATTERNS = (
     (" ", re.compile(r"\b(basic|bearer)\s+[\w.~+/=-]{16,}", re.IGNORECASE), rf"\1 {CUT}"),
     ("A", re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), CUT),  # the id of an AWS key
     ("hooks.", re.compile(r"(hooks\.slack\.com/\w+/)\S+"), rf"\1{CUT}"),
-    (
-        "",
-        re.compile(
-            r"((?:passw(?:or)?d|secret|token|signature|credential|authorization)[\w-]{0,30}"
-            r"['\"]?\s*[=:]\s*['\"]?(?:basic |bearer )?)[^\s'\"&,;)}\]]+",
-            re.IGNORECASE,
-        ),
-        rf"\1{CUT}",
-    ),
     # What PostgreSQL adds to an error: the row, and with it what a message says.
     ("DETAIL", re.compile(r"(DETAIL:\s+\w+)[^\n]*"), rf"\1 {CUT}"),
 )
+
+
+@lru_cache(1_000)
+def _names_secret(name: str) -> bool:
+    return any(word in name.lower() for word in _WORDS)
 
 
 class Redactor:
@@ -68,6 +67,9 @@ class Redactor:
         for sign, pattern, replacement in _PATTERNS:
             if sign in text:
                 text = pattern.sub(replacement, text)
+        lowered = text.lower()
+        if any(word in lowered for word in _WORDS):
+            text = _NAMED.sub(rf"\1{CUT}", text)
         return text if len(text) <= most else shorten(text, most)
 
     def value(self, value: Any, depth: int = 0) -> Any:
@@ -90,7 +92,7 @@ class Redactor:
 
     def named(self, name: str, value: Any, depth: int = 0) -> Any:
         """The same of a value that has a name, which may say enough."""
-        return CUT if value and _SECRET_NAME.search(name) else self.value(value, depth)
+        return CUT if value and _names_secret(name) else self.value(value, depth)
 
 
 def shorten(text: str, most: int) -> str:
