@@ -132,7 +132,7 @@ def _formatter(format_: str, secrets: Iterable[str]) -> ProcessorFormatter:
     def clean(logger: WrappedLogger, name: str, entry: EventDict) -> EventDict:
         """Put an entry's fields in order, and clean them. The last that happens to it."""
         cleaned: EventDict = {key: redactor.text(str(entry.pop(key))) for key in _FIRST if key in entry}
-        cleaned |= _process
+        cleaned.update(_process)
         cleaned["pid"] = os.getpid()
         traceback = entry.pop("exception", None)
         for key, value in entry.items():
@@ -171,8 +171,7 @@ def _hand_over(logger: Any, name: str, entry: EventDict) -> tuple[tuple[EventDic
     if entry.get("exc_info") is True:
         entry["exc_info"] = sys.exc_info()
     args, options = ProcessorFormatter.wrap_for_formatter(logger, name, entry)
-    options["exc_info"] = entry.get("exc_info")
-    return args, options
+    return args, {**options, "exc_info": entry.get("exc_info")}
 
 
 #: How Celery describes the end of a task that did not go well.

@@ -50,6 +50,7 @@ def logged() -> Iterator[tuple[str, Entry, str]]:
             where = f"{file.relative_to(ROOT)}:{node.lineno}"
             (name,) = node.args
             assert isinstance(name, ast.Constant), f"{where}: the name is not static"
+            assert isinstance(name.value, str)
             fields = tuple(str(keyword.arg) for keyword in node.keywords)
             yield name.value, Entry(LEVELS.get(node.func.attr, node.func.attr), fields), where
 
