@@ -19,12 +19,8 @@ def begin_task(request: Any, name: str) -> None:
     before = get_contextvars() if request.is_eager else {}
     setattr(request, _BEFORE, before)
     clear_contextvars()
-    bind_contextvars(
-        **before,
-        task=name,
-        task_id=request.id,
-        correlation_id=request.root_id or request.id,
-    )
+    own = {"task": name, "task_id": request.id, "correlation_id": request.root_id or request.id}
+    bind_contextvars(**{**before, **own})
     if request.retries:
         bind_contextvars(retries=request.retries)
 
