@@ -4,22 +4,24 @@
 `celery -A celery_app:monitor inspect active` asks them there.
 """
 
+import logging
 import os
 from typing import Any
 
 import boto3
 from celery import Celery, Task
 from celery.signals import (
+    beat_init,
+    celeryd_init,
     setup_logging,
     task_failure,
+    task_postrun,
     task_prerun,
     task_retry,
     task_success,
     worker_process_init,
 )
 from django.db import close_old_connections
-
-from harvest import metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
 
@@ -41,16 +43,43 @@ monitor = Celery("avram-monitor", set_as_current=False)
 monitor.config_from_object("django.conf:settings", namespace="MONITOR")
 monitor.autodiscover_tasks()  # Flower limits the rate of tasks that it knows
 
+from avram import logcontext, logs  # noqa: E402 - importing avram asks for the app
+
+logs.configure_structlog()
+
+from harvest import metrics  # noqa: E402 - what it has to say is an entry of the log
+
 
 @setup_logging.connect
 def leave_logging_to_django(**kwargs: object) -> None:
-    """Keep Celery from replacing the LOGGING of the settings."""
+    """Keep Celery from replacing the LOGGING of the settings. Python's warnings go the same way."""
+    logging.captureWarnings(True)
+
+
+@celeryd_init.connect
+def identify_worker(sender: str, **kwargs: object) -> None:
+    logs.identify("worker", worker=sender)
+
+
+@beat_init.connect
+def identify_beat(**kwargs: object) -> None:
+    logs.identify("beat")
 
 
 @worker_process_init.connect
 def forget_session(**kwargs: object) -> None:
     """Let a pool process make its own session: a thread may have held a lock of this at the fork."""
     boto3.DEFAULT_SESSION = None
+
+
+@task_prerun.connect
+def begin_task(sender: Task[..., Any], **kwargs: object) -> None:
+    logcontext.begin_task(sender.request, sender.name)
+
+
+@task_postrun.connect
+def end_task(sender: Task[..., Any], **kwargs: object) -> None:
+    logcontext.end_task(sender.request)
 
 
 @task_prerun.connect

@@ -9,9 +9,10 @@ from logging import getLogger  # `logging` itself is the name of an option
 
 from django.core.exceptions import ImproperlyConfigured
 
-from avram import variables
+from avram import logs, variables
 from harvest.flower import QuietStart, logins
 
+logs.identify("flower")
 try:
     basic_auth = logins(os.environ)
 except ImproperlyConfigured as error:

@@ -20,21 +20,27 @@ def command(process: str) -> list[str]:
     """Return the Python module that is a process, and its options."""
     if process == "web":
         return [
-            "gunicorn", "avram.wsgi", "--no-control-socket",
+            "gunicorn", "avram.wsgi", "--config", "python:avram.gunicorn_config", "--no-control-socket",
             "--bind", f"{_in_url(variables.WEB_ADDRESS.read())}:{variables.PORT.read()}",
             "--workers", str(variables.WEB_CONCURRENCY.read()),
         ]  # fmt: skip
     if process == "worker":
         concurrency = str(variables.WORKER_CONCURRENCY.read())
-        return ["celery", "-A", "celery_app", "worker", "--concurrency", concurrency]
+        return [*_celery("celery_app"), "worker", "--concurrency", concurrency]
     if process == "beat":
-        return ["celery", "-A", "celery_app", "beat"]
+        return [*_celery("celery_app"), "beat"]
     if process == "flower":
         return [
-            "celery", "-A", "celery_app:monitor", "flower",
+            *_celery("celery_app:monitor"), "flower",
             f"--address={variables.FLOWER_ADDRESS.read()}", f"--port={variables.FLOWER_PORT.read()}",
         ]  # fmt: skip
     raise SystemExit("usage: python -m avram web|worker|beat|flower [OPTION …]")
+
+
+def _celery(app: str) -> list[str]:
+    """Return Celery's own part. Its banner is for people, and no line of a log."""
+    quiet = ["--quiet"] if variables.LOG_FORMAT.read() == "json" else []
+    return ["celery", *quiet, "-A", app]
 
 
 def _in_url(address: str) -> str:
@@ -61,6 +67,7 @@ def main() -> None:
         from avram import settings  # reading them is what may fail
     except ImproperlyConfigured as error:
         raise SystemExit(str(error)) from None
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
     _prepare_metrics(sys.argv[1], Path(settings.RUNTIME_DIR))
     os.execv(sys.executable, [sys.executable, "-m", *words, *sys.argv[2:]])  # noqa: S606
 

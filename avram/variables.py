@@ -7,14 +7,14 @@ local/ reads the environment, but for ``load_local_parts``, which writes it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 
-from avram import environment
+from avram import environment, logs
 
 T = TypeVar("T")
 
@@ -47,8 +47,14 @@ DURATION = Kind("duration", environment.parse_duration)
 MAIL = Kind("URL", environment.parse_email_url)
 RATE = Kind("rate", environment.parse_rate)
 PARTS = Kind("parts", environment.parse_parts)
+LOG_LEVEL_NAME = Kind("level", environment.parse_one_of(*logs.LEVELS))
+LOG_FORMAT_NAME = Kind("format", environment.parse_one_of(*logs.FORMATS))
+DSN = Kind("DSN", environment.parse_sentry_dsn)
 FOLDER = Kind("folder", lambda text: Path(text).resolve())
 FILE_OR_JSON = Kind("JSON, or a file of it", str)
+
+#: botocore's own, which hold a secret.
+AWS_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 #: Those of this module, by name.
 REGISTRY: dict[str, Variable[Any]] = {}
@@ -122,6 +128,10 @@ MONITOR_BROKER_URL = Variable("MONITOR_BROKER_URL", BROKER)
 REMOTE_CONTROL = Variable("REMOTE_CONTROL", SWITCH, "1")
 AWS_REGION = Variable("AWS_REGION", TEXT)
 AWS_DEFAULT_REGION = Variable("AWS_DEFAULT_REGION", TEXT, told="`AWS_REGION`")
+LOG_LEVEL = Variable("LOG_LEVEL", LOG_LEVEL_NAME, "info")
+LOG_FORMAT = Variable("LOG_FORMAT", LOG_FORMAT_NAME, "json", in_debug="console")
+SENTRY_DSN = Variable("SENTRY_DSN", DSN)
+SENTRY_ENVIRONMENT = Variable("SENTRY_ENVIRONMENT", TEXT, "production", in_debug="development")
 
 # --- Single processes -----------------------------------------------------------------------------
 
@@ -167,6 +177,20 @@ VAR_DIR = Variable("VAR_DIR", FOLDER, str(environment.ROOT / "var"), told="`var`
 DEMO = Variable("DEMO", SWITCH, "1")
 CHROMIUM = Variable("CHROMIUM", TEXT, told="one on the `PATH`")
 CI = Variable("CI", TEXT)
+
+
+def known_secrets() -> Iterator[str]:
+    """Yield each secret of the environment, and each password of its URLs, for what cuts them out."""
+    for variable in REGISTRY.values():
+        if variable.kind is SECRET:
+            yield variable.text
+        elif variable.kind is SECRETS:
+            for one in environment.parse_list(variable.text):
+                yield one
+                yield one.partition(":")[2]  # of a login
+        elif variable.kind in (DATABASE, BROKER, MAIL, DSN) and variable.text:
+            yield from environment.passwords_of(variable.text)
+    yield from (os.environ.get(name, "") for name in AWS_SECRETS)
 
 
 def read_all() -> None:

@@ -32,7 +32,7 @@ _random = random.Random(1)
 
 def run(world: World) -> list[Figure]:
     world.renew()
-    world.worker().wait_for("taking events from")
+    world.worker().wait_for("consumer_started")
     hops, waited, paths = [], [], []
     for number in range(1, SAMPLES + 1):
         hops.append(_hop(world, JUST_BEGUN))

@@ -5,12 +5,12 @@ or until there were too many attempts. What became of it stands in its row.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from smtplib import SMTPException
 from urllib.parse import urlsplit
 
+import structlog
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import transaction
@@ -20,7 +20,7 @@ from django.utils import timezone
 from harvest import limits, metrics, news, webhooks, wording
 from harvest.models import Notice, Subscription
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: Notices handed to workers at a time.
 SLICE = 500
@@ -69,7 +69,7 @@ def deliver(notice_id: int, attempts: int) -> str:
         return _fail(notice, str(error), for_good=error.gone)
     except (SMTPException, OSError, ValueError) as error:
         # Their texts may quote the server's answers, and with them anything; the rest is in the log.
-        logger.warning("notice %d was not sent: %s", notice.pk, type(error).__name__)
+        logger.warning("notice_not_sent", notice_id=notice.pk, error=type(error).__name__)
         return _fail(notice, f"it could not be sent: {type(error).__name__}")
     _succeed(notice)
     return "sent"

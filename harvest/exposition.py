@@ -6,7 +6,6 @@ tables is told by web. So nothing is told twice, and sums over all are right.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
@@ -17,6 +16,7 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import structlog
 from celery import bootsteps
 from django.conf import settings
 from prometheus_client import CollectorRegistry
@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 
 from harvest import metricfiles, metrics
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 PATH = "/metrics"
 
@@ -78,25 +78,26 @@ class Server(bootsteps.StartStopStep):
         address, port = settings.METRICS_ADDRESS
         if metrics.FOLDER is None:
             # Its children would count for nobody.
-            logger.warning("no metrics of this worker: start it by python -m avram worker")
+            logger.warning("metrics_not_served", error="start the worker by python -m avram worker")
             return
         if not is_offered():
-            logger.warning("no metrics of this worker: METRICS_TOKEN is not set")
+            logger.warning("metrics_not_served", error="METRICS_TOKEN is not set")
             return
         kind = _Server6 if ip_address(address).version == 6 else _Server
         try:
             self._server = make_server(address, port, _answer, kind, _QuietHandler)
         except OSError as error:
             logger.warning(
-                "no metrics of this worker: METRICS_ADDRESS %s port %d can't be listened on: %s. Two "
-                "workers of one host need different ports.",
-                address, port, error.strerror,
-            )  # fmt: skip
+                "metrics_not_served",
+                error=f"METRICS_ADDRESS can't be listened on: {error.strerror}",
+                address=address,
+                port=port,
+            )
             return
         # A child that outlives this process must not keep the port.
         os.register_at_fork(after_in_child=self._server.socket.close)
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
-        logger.info("metrics at http://%s:%d%s", address, port, PATH)
+        logger.info("metrics_served", address=address, port=port)
 
     def stop(self, parent: Any) -> None:
         if self._server is not None:
@@ -143,7 +144,7 @@ def _answer(request: dict[str, Any], start_response: Callable[..., Any]) -> Iter
             status = "200 OK"
             headers.append(("Content-Type", content_type))
         except (OSError, ValueError) as error:
-            logger.warning("could not tell metrics: %s", error)
+            logger.warning("metrics_not_told", error=str(error))
             status = "500 Internal Server Error"
     start_response(status, headers)
     return [body if request["REQUEST_METHOD"] != "HEAD" else b""]

@@ -6,7 +6,6 @@ answered by an index and counts no further than it must, and what was read is go
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from datetime import timedelta
 from math import inf
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db import connection
 from django.db.models import QuerySet
@@ -33,7 +33,7 @@ from harvest.models import (
     RunChange,
 )
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: Counts stop here: that there are more says enough, and an endless one would take for ever.
 MOST_COUNTED = 10_000
@@ -97,7 +97,7 @@ class TableCollector(Collector):
             families = reading.result(max(0.0, patience))
         except Exception as error:  # whatever a database can do, and a reading that takes too long
             # Its text may tell of hosts and users.
-            logger.warning("could not read the tables for metrics: %s", type(error).__name__)
+            logger.warning("metrics_of_tables_unreadable", error=type(error).__name__)
             families = {}
         yield GaugeMetricFamily(*DATABASE_UP, value=1 if families else 0)
         yield from families.values()

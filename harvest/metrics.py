@@ -8,18 +8,18 @@ Labels have few values, all of them ours: never an id, a host or a text that cam
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, values
 
 from harvest import metricfiles
 from harvest.errors import Malformed
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: Where the processes of this web or worker count together; None where each counts for itself.
 FOLDER = Path(os.environ[metricfiles.VARIABLE]) if metricfiles.VARIABLE in os.environ else None
@@ -36,7 +36,7 @@ def _begin() -> bool:
         if FOLDER is not None:
             metricfiles.reserve(FOLDER)
     except OSError as error:
-        logger.warning("nothing is counted by this process: %s", error)
+        logger.warning("metrics_off", error=str(error))
         return False
     return True
 
@@ -146,7 +146,7 @@ def add(counter: Counter, amount: float = 1, **labels: str) -> None:
         with _lock:
             (counter.labels(**labels) if labels else counter).inc(amount)
     except (OSError, ValueError) as error:
-        logger.warning("could not count: %s", error)
+        logger.warning("metric_not_counted", error=str(error))
 
 
 def observe(histogram: Histogram, amounts: Iterable[float]) -> None:
@@ -158,4 +158,4 @@ def observe(histogram: Histogram, amounts: Iterable[float]) -> None:
             for amount in amounts:
                 histogram.observe(amount)
     except (OSError, ValueError) as error:
-        logger.warning("could not count: %s", error)
+        logger.warning("metric_not_counted", error=str(error))

@@ -7,9 +7,9 @@ ALLOWED_HOSTS, and without a login. Metrics are for who has the token.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
+import structlog
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -22,7 +22,7 @@ from harvest import exposition
 from harvest.gauges import TableCollector
 from harvest.readiness import Readiness, is_ready
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 class ProbesMiddleware:
@@ -67,6 +67,6 @@ class ProbesMiddleware:
         try:
             body, content_type = exposition.render(request.headers.get("Accept", ""), self._tables)
         except (OSError, ValueError) as error:
-            logger.warning("could not tell metrics: %s", error)
+            logger.warning("metrics_not_told", error=str(error))
             return HttpResponse(status=500)
         return HttpResponse(body, content_type=content_type)

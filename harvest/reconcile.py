@@ -6,10 +6,10 @@ that it did, and asks Airflow what became of it.
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime, timedelta
 from itertools import chain, islice, zip_longest
 
+import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -19,7 +19,7 @@ from harvest.airflow_api import AirflowError, Client, NotFound, Unavailable
 from harvest.models import HarvestRun
 from harvest.recording.runs import stale_after
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: Runs looked at in one sweep, shared by its questions. The rest wait for the next, oldest first.
 SLICE = 500
@@ -88,7 +88,7 @@ def _ask(client: Client, run: HarvestRun, asked_at: datetime) -> tuple[str, str]
         why = str(error) if isinstance(error, AirflowError) else "no answer in time"
         retry_after = error.retry_after if isinstance(error, Unavailable) else None
         recording.record_no_answer(run.pk, why, asked_at, retry_after)
-        logger.warning("could not ask %s of run %s: %s", run.host, run.pk, why)
+        logger.warning("airflow_not_asked", host=run.host, run_id=run.pk, error=why)
         return "no_answer", f"Airflow could not be asked: {why}"
     recording.record_answer(run.pk, answer, asked_at)
     return "answered", f"{answer.state} in Airflow"

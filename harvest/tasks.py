@@ -6,7 +6,6 @@ worker dies. What can heal is retried without limit; every other error is kept w
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,8 +13,10 @@ from itertools import islice
 from math import ceil
 from typing import Any
 
+import structlog
 from celery import Signature, Task, shared_task
 from django.utils import timezone
+from structlog.contextvars import bind_contextvars
 
 from harvest import (
     airflow_api,
@@ -34,7 +35,7 @@ from harvest.models import Redrive, RejectedMessage
 from harvest.queues import AwsError
 from harvest.sns import SqsMessage
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: Seconds, with full jitter. SQS delays a message by 15 minutes at most.
 LONGEST_WAIT = 60
@@ -127,6 +128,7 @@ def recompute_run_status(run_id: int | None) -> str:
     """Make a run tell what its stored events say. Without one (all were rejected) do nothing."""
     if run_id is None:
         return "no run: see the rejected messages"
+    bind_contextvars(run_id=run_id)
     run = recording.recompute(run_id)
     return f"run {run_id}: {run.status if run else 'gone'}"
 
@@ -144,6 +146,7 @@ def reconcile_runs() -> str:
 @shared_task(name="harvest.reconcile_run", base=RunTask, **RETRY)
 def reconcile_run(run_id: int) -> str:
     """Look at one run: events again, links, staleness, and Airflow's word."""
+    bind_contextvars(run_id=run_id)
     return f"run {run_id}: {reconcile.look_at(run_id)}"
 
 
@@ -169,7 +172,7 @@ def backfill_window(host: str, dag_id: str, since: str, until: str) -> str:
     try:
         chunks = list(backfill.fill(client, window))
     except airflow_api.AirflowError as error:
-        logger.warning("could not list the runs of %s on %s: %s", dag_id, host, error)
+        logger.warning("runs_not_listed", dag_id=dag_id, host=host, error=str(error))
         return f"{dag_id} on {host} could not be listed: {error}"
     runs, made = sum(chunk.runs for chunk in chunks), sum(chunk.made for chunk in chunks)
     return f"{dag_id} on {host}: {runs} runs, {made} of them new"
@@ -241,7 +244,7 @@ def tell() -> str:
         except recording.TransientError:
             raise
         except Exception:  # a fault of ours with one run, which must not keep the others from being told
-            logger.exception("could not consider change %d of a run", change_id)
+            logger.exception("change_not_considered", change_id=change_id)
     due = delivery.take_due(now)
     for notice_id, attempts in due:
         deliver_notice.delay(notice_id, attempts)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
+
+import structlog
 
 from harvest import metrics
 from harvest.airflow_api.answers import (
@@ -21,7 +22,7 @@ from harvest.airflow_api.answers import (
 from harvest.airflow_api.errors import AirflowError, Refused, Unavailable
 from harvest.airflow_api.hosts import Host
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: What Airflow gives at most on one page, unless it was told otherwise.
 PAGE = 100
@@ -118,7 +119,7 @@ class Client:
                 try:
                     yield read(item)
                 except Unavailable as error:
-                    logger.warning("left out of a list of %s: %s", self.host.address, error)
+                    logger.warning("listed_run_unreadable", host=self.host.address, error=str(error))
             seen += len(items)
             if not items or seen >= total:
                 return

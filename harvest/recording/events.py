@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
+import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
@@ -22,6 +23,11 @@ from harvest.recording.identity import locate_run
 from harvest.recording.origin import verifier
 from harvest.recording.rejected import reject
 from harvest.sns import SqsMessage, parse_notification
+
+logger = structlog.stdlib.get_logger(__name__)
+
+#: Of a call's messages the log names so many.
+FIRST_FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +93,25 @@ def record(messages: Sequence[SqsMessage], *, trusted: bool = False) -> Recorded
     for message, reason, error_text in refused:
         reject(message, reason, error_text)
     result = replace(result, rejected=result.rejected + len(refused))
+    _tell(result, [event for _, event in parsed], len(waiting))
     if waiting:
         raise NotVerified(f"not verified yet, {len(waiting)} of {len(messages)}: {why}", waiting, result)
     return result
+
+
+def _tell(result: Recorded, events: Sequence[Event], waiting: int) -> None:
+    key = events[0].key if events else None
+    logger.info(
+        "events_recorded",
+        run_id=result.run_id,
+        dag_id=key.dag_id if key else None,
+        dag_run_id=key.dag_run_id if key else None,
+        recorded=result.recorded,
+        duplicates=result.duplicates,
+        rejected=result.rejected,
+        waiting=waiting,
+        sns_message_ids=[event.message_id for event in events[:FIRST_FEW]],
+    )
 
 
 def _record_events(parsed: Sequence[tuple[SqsMessage, Event]]) -> Recorded:

@@ -138,8 +138,8 @@ def test_worker_works_while_its_monitoring_broker_comes_goes_and_freezes(
 
     worker = processes.worker(MONITOR_BROKER_URL=url)
     record("before it came")
-    worker.wait_for("the monitor is away")
-    worker.wait_for("remote control is away")
+    worker.wait_for("monitor_unreachable")
+    worker.wait_for("remote_control_unreachable")
     with monitoring_broker(port, TEMPORARY / "monitor.log") as broker:
         record("while it was there")
         wait_until(lambda: ping(url) == {"one@test"}, "an answer")

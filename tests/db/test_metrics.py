@@ -458,7 +458,7 @@ def test_web_whose_files_are_gone_says_so(
     monkeypatch.setattr(metrics, "FOLDER", tmp_path / "gone")
 
     assert client.get("/metrics").status_code == 500
-    assert "could not tell metrics" in caplog.text
+    assert "metrics_not_told" in caplog.text
 
 
 def test_database_that_is_away_is_said_to_be(caplog: pytest.LogCaptureFixture) -> None:

@@ -24,6 +24,7 @@ from harvest import exposition, metricfiles, metrics
 from harvest.errors import Malformed
 from harvest.models import HarvestTrigger, RejectedMessage, RunChange
 from tests.environment import free_port
+from tests.logged import entries
 
 #: Children that count one each. One of them is killed, and a thread goes on counting at each fork.
 FAMILY = """
@@ -106,19 +107,20 @@ def test_all_that_can_be_counted_has_room(tmp_path: Path) -> None:
 def test_without_room_a_process_works_and_counts_nothing(tmp_path: Path) -> None:
     program = (
         "import os; os.posix_fallocate = lambda *arguments: os.write(-1, b'')\n"
-        "from harvest import metrics; metrics.add(metrics.EVENTS_RECORDED); print('at work')"
+        "import celery_app; from harvest import metrics\n"
+        "metrics.add(metrics.EVENTS_RECORDED); print('at work')"
     )
 
     result = run(program, tmp_path)
 
     assert (result.returncode, result.stdout) == (0, "at work\n")
-    assert "nothing is counted by this process" in result.stderr
+    assert "metrics_off" in result.stderr
     assert list(tmp_path.glob("*.db")) == []
 
 
 def test_child_without_room_works_and_counts_nothing(tmp_path: Path) -> None:
     program = (
-        "import os; from harvest import metrics\n"
+        "import os, celery_app; from harvest import metrics\n"
         "os.posix_fallocate = lambda *arguments: os.write(-1, b'')\n"
         "pid = os.fork()\n"
         "metrics.add(metrics.EVENTS_RECORDED); metrics.observe(metrics.EVENT_LAG, [1])\n"
@@ -129,12 +131,12 @@ def test_child_without_room_works_and_counts_nothing(tmp_path: Path) -> None:
 
     assert result.stdout.startswith("0 "), result.stderr
     assert told(tmp_path, "avram_events_recorded_total") == 1
-    assert "nothing is counted by this process" in result.stderr
+    assert "metrics_off" in result.stderr
 
 
 def test_folder_that_is_gone_ends_nothing(tmp_path: Path) -> None:
     program = (
-        "import os, shutil; from harvest import metrics; shutil.rmtree(metrics.FOLDER)\n"
+        "import os, shutil, celery_app; from harvest import metrics; shutil.rmtree(metrics.FOLDER)\n"
         "pid = os.fork(); metrics.add(metrics.EVENTS_RECORDED)\n"
         "if pid: print(os.waitpid(pid, 0)[1])"
     )
@@ -225,7 +227,7 @@ def test_what_has_no_such_label_is_not_counted_and_stops_nothing(
 ) -> None:
     metrics.add(metrics.NOTICES, of="nobody")
 
-    assert "could not count" in caplog.text
+    assert "metric_not_counted" in caplog.text
 
 
 # --- The worker's server --------------------------------------------------------------------------
@@ -261,7 +263,7 @@ def get(url: str, token: str = "") -> tuple[int, str]:
 
 
 def test_worker_tells_who_has_the_token(folder: Path, settings: Settings) -> None:
-    run("from harvest import metrics; metrics.add(metrics.SWEEPS, 3)", folder)
+    run("import celery_app; from harvest import metrics; metrics.add(metrics.SWEEPS, 3)", folder)
     settings.METRICS_TOKEN = "t0ken ü"
 
     with serving(settings) as url:
@@ -294,7 +296,9 @@ def test_worker_on_a_taken_port_says_so_and_goes_on(
         with serving(settings, port=port):
             assert get(f"{url}/metrics")[0] == 200
 
-    assert f"METRICS_ADDRESS 127.0.0.1 port {port} can't be listened on" in caplog.text
+    (entry,) = entries(caplog, "metrics_not_served")
+    assert entry["port"] == port
+    assert entry["error"].startswith("METRICS_ADDRESS can't be listened on: ")
 
 
 def test_worker_that_counts_for_nobody_says_so(
@@ -304,7 +308,7 @@ def test_worker_that_counts_for_nobody_says_so(
         assert "METRICS_TOKEN is not set" in caplog.text
     monkeypatch.setattr(metrics, "FOLDER", None)
     with serving(settings):
-        assert "start it by python -m avram worker" in caplog.text
+        assert "start the worker by python -m avram worker" in caplog.text
 
 
 def test_worker_whose_files_are_gone_says_so(
@@ -316,4 +320,4 @@ def test_worker_whose_files_are_gone_says_so(
         folder.rmdir()
         assert get(f"{url}/metrics")[0] == 500
 
-    assert "could not tell metrics" in caplog.text
+    assert "metrics_not_told" in caplog.text

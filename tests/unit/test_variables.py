@@ -42,6 +42,9 @@ MISTAKES = {
     "STALE_AFTER": ("banana", "is no duration"),
     "AIRFLOW_HOSTS": ("[]", "no JSON object|file that can be read"),
     "MONITOR_BROKER_URL": ("amqp://guest:s3cr3t@host", "begins with none of redis://"),
+    "LOG_LEVEL": ("verbose", "none of debug, info, warning, error"),
+    "LOG_FORMAT": ("xml", "none of json, console"),
+    "SENTRY_DSN": ("https://s3cr3t@sentry.example.org", "no DSN of Sentry"),
     "ALLOWED_HOSTS": ("https://registry.example.org", "which is no host name"),
     "CSRF_TRUSTED_ORIGINS": ("registry.example.org", "which is no origin"),
     "BEHIND_TLS_PROXY": ("2", "neither on nor off"),
@@ -73,7 +76,7 @@ MISTAKES = {
 ANY_TEXT = {
     "SECRET_KEY", "SECRET_KEY_FALLBACKS", "AWS_REGION", "AWS_DEFAULT_REGION",
     "VAR_DIR", "CHROMIUM", "DEFAULT_FROM_EMAIL", "CI", "RUNTIME_DIR", "FLOWER_USER",
-    "FLOWER_PASSWORD", "FLOWER_BASIC_AUTH", "METRICS_TOKEN",
+    "FLOWER_PASSWORD", "FLOWER_BASIC_AUTH", "METRICS_TOKEN", "SENTRY_ENVIRONMENT",
 }  # fmt: skip
 
 
