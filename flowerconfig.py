@@ -16,5 +16,8 @@ try:
 except ImproperlyConfigured as error:
     sys.exit(str(error))
 
+# Tasks that it remembers, some 3 KB each: with its own default of 100,000 it would grow for weeks.
+max_tasks = 5_000
+
 # By itself Flower would listen on every address.
 address = variables.FLOWER_ADDRESS.read()

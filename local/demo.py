@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from avram import variables
@@ -36,6 +37,7 @@ class Demo:
         self.over = threading.Event()
         #: How many ``runs`` were begun; ``events`` and ``rejected`` messages published, ``failures`` to.
         self.counts: Counter[str] = Counter(runs=0, events=0, rejected=0, failures=0)
+        self._sns = boto3.client("sns", config=Config(max_pool_connections=50))  # for all threads
         self._topic = topic
         self._speed = speed
         self._lock = threading.Lock()
@@ -60,22 +62,21 @@ class Demo:
     def _publish_what_nobody_understands(self) -> None:
         """Give the page of rejected messages something to show."""
         message = {"version": "2.0", "dag_id": "harvest_collection", "rikolti_message": "of the future"}
-        self._publish(boto3.session.Session().client("sns"), message, "rejected")
+        self._publish(message, "rejected")
 
     def _play_run(self, script: Script) -> None:
         """Publish one run's events, each after its pause."""
-        sns = boto3.session.Session().client("sns")
         started = datetime.now(UTC)
         print(f"{script.title}: {script.dag_id} {_run_id(started)}")
         self._count("runs")
         for line in script.lines:
             if self._pause(line.pause):
                 return
-            self._publish(sns, _event(script, line, started), "events")
+            self._publish(_event(script, line, started), "events")
 
-    def _publish(self, sns: Any, message: Any, kind: str) -> None:
+    def _publish(self, message: Any, kind: str) -> None:
         try:
-            sns.publish(TopicArn=self._topic, Message=json.dumps(message))
+            self._sns.publish(TopicArn=self._topic, Message=json.dumps(message))
         except (BotoCoreError, ClientError) as error:
             print(f"could not publish: {error}")
             kind = "failures"

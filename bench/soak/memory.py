@@ -1,4 +1,8 @@
-"""What each process holds, again and again, and whether that grows."""
+"""What each process holds, again and again, and whether that grows.
+
+It is what is resident, with what it shares with its parent. What it has for itself alone would rise by
+itself: the garbage collector touches, and so copies, what a fork left in common.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +52,7 @@ class Memory:
         for process in sorted(found, key=lambda process: (process.create_time(), process.pid)):
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 if role := role_of(" ".join(process.cmdline())):
-                    sizes[numbered(role, sizes)] = process.memory_full_info().uss / 1e6
+                    sizes[numbered(role, sizes)] = process.memory_info().rss / 1e6
                     seen.add(process.pid)
         if self.samples:
             self._late |= seen - self._pids
