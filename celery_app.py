@@ -9,14 +9,24 @@ from typing import Any
 
 import boto3
 from celery import Celery, Task
-from celery.signals import setup_logging, task_prerun, worker_process_init
+from celery.signals import (
+    setup_logging,
+    task_failure,
+    task_prerun,
+    task_retry,
+    task_success,
+    worker_process_init,
+)
 from django.db import close_old_connections, reset_queries
+
+from harvest import metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
 
 app = Celery("avram", events="harvest.monitoring:MonitorEvents")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.steps["worker"].add("harvest.exposition:Server")
 # By name: they are imported when a worker starts, and Django is ready.
 app.steps["consumer"].update(
     [
@@ -50,3 +60,18 @@ def look_after_connections(sender: Task[..., Any], **kwargs: object) -> None:
     if not sender.request.is_eager:  # else it is the caller's, in the midst of its work
         reset_queries()
         close_old_connections()
+
+
+@task_success.connect
+def count_success(sender: Task[..., Any], **kwargs: object) -> None:
+    metrics.add(metrics.TASKS, task=sender.name or "", outcome="succeeded")
+
+
+@task_retry.connect
+def count_retry(sender: Task[..., Any], **kwargs: object) -> None:
+    metrics.add(metrics.TASKS, task=sender.name or "", outcome="retried")
+
+
+@task_failure.connect
+def count_failure(sender: Task[..., Any], **kwargs: object) -> None:
+    metrics.add(metrics.TASKS, task=sender.name or "", outcome="failed")

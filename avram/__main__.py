@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
 from avram import variables
+from harvest import metricfiles
 
 
 def command(process: str) -> list[str]:
@@ -39,12 +41,27 @@ def _in_url(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
+def _prepare_metrics(process: str, folder: Path) -> None:
+    """Let what is about to start count together with its children, if anybody may ask for it."""
+    os.environ.pop(metricfiles.VARIABLE, None)
+    asked = {
+        "web": bool(variables.METRICS_TOKEN.text) or variables.DEBUG.read(),
+        "worker": bool(variables.METRICS_ADDRESS.text),
+    }
+    if asked.get(process):
+        try:
+            os.environ[metricfiles.VARIABLE] = str(metricfiles.make_folder(folder, process))
+        except OSError as error:  # no reason not to work
+            print(f"There are no metrics of {process}: {error}", file=sys.stderr)
+
+
 def main() -> None:
     try:
         words = command(sys.argv[1] if len(sys.argv) > 1 else "")
-        from avram import settings  # noqa: F401 - reading them is what may fail
+        from avram import settings  # reading them is what may fail
     except ImproperlyConfigured as error:
         raise SystemExit(str(error)) from None
+    _prepare_metrics(sys.argv[1], Path(settings.RUNTIME_DIR))
     os.execv(sys.executable, [sys.executable, "-m", *words, *sys.argv[2:]])  # noqa: S606
 
 

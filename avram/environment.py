@@ -95,6 +95,14 @@ def parse_listening_address(text: str) -> str:
         raise ValueError(f"is {text!r}, not an IP address such as 127.0.0.1 or 0.0.0.0") from None
 
 
+def parse_endpoint(text: str) -> tuple[str, int]:
+    """Read an address of this machine and a port. Raises ValueError: it is none."""
+    address, colon, port = text.strip().rpartition(":")
+    if not colon:
+        raise ValueError(f"is {text!r}, not an IP address and a port such as 127.0.0.1:9808")
+    return parse_listening_address(address.removeprefix("[").removesuffix("]")), parse_port(port)
+
+
 def parse_list(text: str) -> list[str]:
     """Read words with commas between them."""
     return [word.strip() for word in text.split(",") if word.strip()]

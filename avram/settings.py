@@ -263,6 +263,10 @@ RUNTIME_DIR = str(variables.RUNTIME_DIR.find() or variables.VAR_DIR.read() / "ru
 HEARTBEAT_STALE_AFTER = variables.HEARTBEAT_STALE_AFTER.read()
 #: The parts that /readyz asks for.
 READYZ_PARTS = variables.READYZ_PARTS.read()
+#: What who asks for /metrics must have; outside DEBUG nobody is answered without one.
+METRICS_TOKEN = variables.METRICS_TOKEN.find() or ""
+#: Where a worker answers, as an address and a port; None for nowhere. Web does so on its own port.
+METRICS_ADDRESS: tuple[str, int] | None = variables.METRICS_ADDRESS.find()
 
 # --- Celery ---------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ COUNT = Kind("number", environment.parse_count)
 FACTOR = Kind("factor", environment.parse_factor)
 PORT_NUMBER = Kind("port", environment.parse_port)
 LISTENING_ADDRESS = Kind("IP address", environment.parse_listening_address)
+ENDPOINT = Kind("IP address:port", environment.parse_endpoint)
 TEXT = Kind("text", str.strip)
 SECRET = Kind("secret", str)
 SECRETS = Kind("secrets", environment.parse_list)
@@ -134,6 +135,8 @@ WEB_CONCURRENCY = Variable("WEB_CONCURRENCY", COUNT, "2")
 HEARTBEAT_STALE_AFTER = Variable("HEARTBEAT_STALE_AFTER", DURATION, "45s")
 READYZ_PARTS = Variable("READYZ_PARTS", PARTS, ",".join(environment.READY_PARTS))
 RUNTIME_DIR = Variable("RUNTIME_DIR", FOLDER, told="`run` in `VAR_DIR`")
+METRICS_TOKEN = Variable("METRICS_TOKEN", SECRET, told="none; outside DEBUG no metrics without one")
+METRICS_ADDRESS = Variable("METRICS_ADDRESS", ENDPOINT, told="none; `make run` takes `127.0.0.1:9808`")
 PUBLIC_URL = Variable(
     "PUBLIC_URL",
     PAGE,

@@ -25,7 +25,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import close_old_connections
 
-from harvest import recording, taskids
+from harvest import metrics, recording, taskids
 from harvest.batching import Batch, group_by_run
 from harvest.checks import check_settings
 from harvest.deleter import MOST_AT_ONCE, Deleter
@@ -130,6 +130,7 @@ class Receiver(threading.Thread):
                 self._hand_over(self._collect())
                 backoff = _backoff()
             except HEALING as error:
+                metrics.add(metrics.RECEIVE_FAILURES)
                 delay = next(backoff)
                 logger.warning(
                     "could not take events from %s, next try in %.0f s: %s",
@@ -137,6 +138,7 @@ class Receiver(threading.Thread):
                 )  # fmt: skip
                 self._stopping.wait(delay)
             except Exception:
+                metrics.add(metrics.RECEIVE_FAILURES)
                 logger.exception("could not take events from %s", self.queue.name)
                 self._stopping.wait(next(backoff))
             finally:
@@ -175,6 +177,7 @@ class Receiver(threading.Thread):
                 break  # and publish what is in hand
             messages.extend(received)
             size += _size(received)
+        metrics.add(metrics.MESSAGES_RECEIVED, len(messages))
         return messages
 
     def _waits_while_busy(self) -> bool:
@@ -231,11 +234,13 @@ def _publish(batch: Batch) -> bool:
     except HEALING as error:
         if _is_refused(error):
             return _record_here(batch)
+        metrics.add(metrics.PUBLISH_FAILURES)
         logger.warning("could not publish a chain: %s", error)
         return False
     except Exception:
         logger.exception("could not make a chain, recording its messages here")
         return _record_here(batch)
+    metrics.add(metrics.CHAINS_PUBLISHED)
     return True
 
 

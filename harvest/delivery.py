@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from harvest import limits, news, webhooks, wording
+from harvest import limits, metrics, news, webhooks, wording
 from harvest.models import Notice, Subscription
 
 logger = logging.getLogger(__name__)
@@ -142,6 +142,7 @@ def _secret(subscription: Subscription, number: int) -> bytes:
 def _succeed(notice: Notice) -> None:
     Notice.objects.filter(pk=notice.pk).update(state=Notice.State.SENT, sent_at=timezone.now(), error="")
     Subscription.objects.filter(pk=notice.subscription_id, given_up__gt=0).update(given_up=0)
+    metrics.add(metrics.NOTICES, outcome="sent")
 
 
 def _fail(notice: Notice, error: str, *, for_good: bool = False) -> str:
@@ -151,6 +152,7 @@ def _fail(notice: Notice, error: str, *, for_good: bool = False) -> str:
         Notice.objects.filter(pk=notice.pk).update(
             due_at=timezone.now() + wait, error=error[: limits.MAX_REASON]
         )
+        metrics.add(metrics.NOTICES, outcome="failed")
         return f"next attempt in {wait}: {error}"
     _give_up(notice, error)
     subscriptions = Subscription.objects.filter(pk=notice.subscription_id)
@@ -164,3 +166,4 @@ def _give_up(notice: Notice, error: str) -> None:
     Notice.objects.filter(pk=notice.pk).update(
         state=Notice.State.FAILED, error=error[: limits.MAX_REASON]
     )
+    metrics.add(metrics.NOTICES, outcome="given_up")

@@ -17,6 +17,8 @@ from celery.events.event import get_exchange
 from django.conf import settings
 from kombu import Connection, Producer
 
+from harvest import metrics
+
 logger = logging.getLogger(__name__)
 
 #: Events that wait for the monitor: a few seconds' worth of a busy worker.
@@ -112,6 +114,7 @@ class Courier(threading.Thread):
                     self._carry(Producer(connection))
                     return
             except Exception as error:  # whatever a network can do
+                metrics.add(metrics.MONITOR_FAILURES)
                 logger.warning("the monitor is away, next try in %.0f s: %s", RETRY_SECONDS, error)
                 self._ending.wait(RETRY_SECONDS)
 

@@ -21,6 +21,7 @@ from harvest import (
     airflow_api,
     backfill,
     delivery,
+    metrics,
     readings,
     reconcile,
     recording,
@@ -136,6 +137,7 @@ def reconcile_runs() -> str:
     run_ids = reconcile.due_runs(timezone.now())
     for run_id in run_ids:
         reconcile_run.delay(run_id)
+    metrics.add(metrics.SWEEPS)
     return f"{len(run_ids)} runs to look at"
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from django.contrib.auth.models import User
+from django.db import transaction
 
+from harvest import metrics
 from harvest.models import HarvestRun, RunChange
 from harvest.published import Statement
 from harvest.recording.versions import follow, statement_of
@@ -64,3 +67,5 @@ def keep_changes(
         )
         for kind in kinds
     )
+    for kind in kinds:
+        transaction.on_commit(partial(metrics.add, metrics.RUN_CHANGES, kind=kind))

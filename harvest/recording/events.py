@@ -6,16 +6,18 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
+from harvest import metrics
 from harvest.airflow import Event, parse_event
 from harvest.certificates import CertificateUnavailable
 from harvest.errors import MalformedMessage
 from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
-from harvest.recording.counting import count, read_stored
+from harvest.recording.counting import StoredEvent, count, read_stored
 from harvest.recording.identity import locate_run
 from harvest.recording.origin import verifier
 from harvest.recording.rejected import reject
@@ -102,7 +104,17 @@ def _record_events(parsed: Sequence[tuple[SqsMessage, Event]]) -> Recorded:
             return _record_singly(parsed)
         reject(parsed[0][0], RejectedMessage.Reason.FAULT, traceback.format_exc())
         return Recorded(rejected=1)
-    return Recorded(run_id, new, len(parsed) - new)
+    recorded = Recorded(run_id, len(new), len(parsed) - len(new))
+    transaction.on_commit(partial(_count, recorded, new))
+    return recorded
+
+
+def _count(recorded: Recorded, new: Sequence[StoredEvent]) -> None:
+    """Count for Prometheus what is stored by now."""
+    metrics.add(metrics.EVENTS_RECORDED, recorded.recorded)
+    metrics.add(metrics.EVENTS_DUPLICATE, recorded.duplicates)
+    lags = (event.recorded_at - event.word[0] for event in new)
+    metrics.observe(metrics.EVENT_LAG, (max(0.0, lag.total_seconds()) for lag in lags))
 
 
 def _record_singly(parsed: Sequence[tuple[SqsMessage, Event]]) -> Recorded:
@@ -116,8 +128,10 @@ def _record_singly(parsed: Sequence[tuple[SqsMessage, Event]]) -> Recorded:
     )
 
 
-def _store(parsed: Sequence[tuple[SqsMessage, Event]], now: datetime) -> tuple[int | None, int]:
-    """Insert the events that are not stored yet. Return the run's id and how many were new.
+def _store(
+    parsed: Sequence[tuple[SqsMessage, Event]], now: datetime
+) -> tuple[int | None, Sequence[StoredEvent]]:
+    """Insert the events that are not stored yet. Return the run's id, and those that were new.
 
     Raises:
         IntegrityError: the database takes one of them for no event at all.
@@ -143,8 +157,8 @@ def _store(parsed: Sequence[tuple[SqsMessage, Event]], now: datetime) -> tuple[i
             # Copies of another run's events, under another name: no reason to make a run. (One that
             # Airflow told of has no first event.)
             run.delete()
-            return None, 0
-    return run.pk, len(new)
+            return None, ()
+    return run.pk, new
 
 
 def _row(run: HarvestRun, message: SqsMessage, event: Event, now: datetime) -> HarvestEvent:

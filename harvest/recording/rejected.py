@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from functools import partial
 
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from harvest import metrics
 from harvest.models import RejectedMessage
 from harvest.sns import SqsMessage, publication_id
 from harvest.strictjson import mend
@@ -39,5 +41,6 @@ def reject(message: SqsMessage, reason: RejectedMessage.Reason, error: str) -> N
             RejectedMessage.objects.filter(pk=row.pk).update(
                 **outcome, times_seen=F("times_seen") + 1, last_seen_at=now, replayed_at=None
             )
+    transaction.on_commit(partial(metrics.add, metrics.MESSAGES_REJECTED, reason=reason))
     # No more: what exactly is wrong may quote the message, and is read in the admin.
     logger.warning("rejected message %s: %s", message.message_id, reason)

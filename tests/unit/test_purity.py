@@ -33,6 +33,8 @@ PURE = (
 WITHOUT_DJANGO = (
     "signing",
     "certificates",
+    "metricfiles",
+    "metrics",
     "webhooks",
 )
 
@@ -91,6 +93,8 @@ ORDER = (
     "remotecommands",
     "remotecontrol",
     "readiness",
+    "gauges",
+    "exposition",
     "probes",
     "flower",
     "provision",

@@ -57,6 +57,7 @@ MISTAKES = {
     "QUEUE_WARN_DEPTH": ("10k", "not a whole number"),
     "REMOTE_CONTROL": ("sometimes", "neither on nor off"),
     "HEARTBEAT_STALE_AFTER": ("soon", "is no duration"),
+    "METRICS_ADDRESS": ("9808", "not an IP address and a port"),
     "READYZ_PARTS": ("database,disk", "'disk', which is none of"),
     "RETAIN_ENVELOPES": ("forever", "is no duration"),
     "RETAIN_RESULTS": ("7", "is no duration"),
@@ -74,7 +75,7 @@ MISTAKES = {
 ANY_TEXT = {
     "SECRET_KEY", "SECRET_KEY_FALLBACKS", "AWS_REGION", "AWS_DEFAULT_REGION",
     "VAR_DIR", "CHROMIUM", "DEFAULT_FROM_EMAIL", "CI", "RUNTIME_DIR", "FLOWER_USER",
-    "FLOWER_PASSWORD", "FLOWER_BASIC_AUTH",
+    "FLOWER_PASSWORD", "FLOWER_BASIC_AUTH", "METRICS_TOKEN",
 }  # fmt: skip
 
 
