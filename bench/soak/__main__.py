@@ -10,11 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.figures import Figure, save, table
-from bench.soak import logs, memory
+from bench.soak import logs, memory, scraped
 from bench.soak.memory import Memory
 from bench.soak.visitor import Visitor
 from local.demo import OVER
@@ -24,9 +24,11 @@ from tests.broker.processes import wait_until
 FOLDER = Path("var/soak")
 RESULTS = Path("var/soak.json")
 
-#: Seconds between samples; and that may pass until the last event is told, once the demo is over.
+#: Seconds between samples; and, once the demo is over, that may pass until the last event is told, and
+#: until tables and metrics agree.
 PERIOD = 5.0
 SETTLING = 120.0
+AGREEING = 30.0
 
 
 def main(arguments: list[str]) -> int:
@@ -53,7 +55,6 @@ def main(arguments: list[str]) -> int:
 
 def _soak(run: Run, process: subprocess.Popen[bytes], minutes: float) -> list[Figure]:
     """Watch until the demo is over and all is told, and return what was seen meanwhile."""
-    wait_until(lambda: "ready." in run.log.read_text(), "the worker")
     wait_until(lambda: run.statuses(), "the demo's first run")
     wait_until(lambda: "Flower" in run.page("FLOWER_PORT", "/", "admin:admin"), "Flower")
     # The first consumer is heard of after a third of HEARTBEAT_STALE_AFTER.
@@ -62,7 +63,8 @@ def _soak(run: Run, process: subprocess.Popen[bytes], minutes: float) -> list[Fi
     from bench.soak import tables
 
     measured = Memory(process.pid)
-    visitor = Visitor(run.ports["PORT"], run.ports["FLOWER_PORT"])
+    metrics = [f"http://127.0.0.1:{run.ports[name]}/metrics" for name in ("PORT", "METRICS_PORT")]
+    visitor = Visitor(run.ports["PORT"], run.ports["FLOWER_PORT"], metrics)
     visitor.start()
     started, told = time.monotonic(), 0.0
     while (published := _published(run)) is None:
@@ -75,6 +77,8 @@ def _soak(run: Run, process: subprocess.Popen[bytes], minutes: float) -> list[Fi
         time.sleep(PERIOD)
     wait_until(tables.is_settled, "the end of all tasks", SETTLING)
     visitor.end()
+    different = _differences(metrics)
+    print("\n".join(different))
     for line, times in visitor.refused.items():
         print(f"{times} x {line}")
     for line in (*tables.wrong_statuses(), *tables.unnoticed()):
@@ -83,9 +87,21 @@ def _soak(run: Run, process: subprocess.Popen[bytes], minutes: float) -> list[Fi
         *memory.figures(measured.samples),
         Figure("memory: processes that came in place of another", measured.replaced, at_most=0),
         *tables.figures(published),
+        Figure("metrics: values that the tables hold as well", len(scraped.held())),
+        Figure("metrics: values that are not what they hold", len(different), at_most=0),
         Figure("pages: visits", visitor.visits),
         Figure("pages: visits that were not answered well", visitor.refused.total(), at_most=0),
     ]
+
+
+def _differences(metrics: Sequence[str]) -> list[str]:
+    """Hold the metrics against the tables, more than once: beat goes on, and what web reads is kept."""
+    deadline = time.monotonic() + AGREEING
+    while (found := scraped.differences(scraped.scrape(metrics), scraped.held())) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(2)
+    return found
 
 
 def _ended(run: Run, process: subprocess.Popen[bytes]) -> list[Figure]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from itertools import cycle
 
 import requests
@@ -32,12 +33,13 @@ FLOWER_PAGES = ("/", "/api/workers?refresh=1", "/tasks", "/api/tasks?limit=100")
 class Visitor(threading.Thread):
     """Visits until it is told to end."""
 
-    def __init__(self, web: int, flower: int) -> None:
+    def __init__(self, web: int, flower: int, others: Sequence[str] = ()) -> None:
         super().__init__(name="visitor", daemon=True)
         self.visits = 0
         #: How often a page was answered by what.
         self.refused: Counter[str] = Counter()
         self._web = f"http://{HOST}:{web}"
+        self._others = others
         self._flower = f"http://{HOST}:{flower}"
         self._ending = threading.Event()
 
@@ -50,6 +52,7 @@ class Visitor(threading.Thread):
             flower.auth = (USER, PASSWORD)
             self._log_in(web)
             pages = [(web, self._web + page) for page in PAGES]
+            pages += [(web, url) for url in self._others]
             pages += [(flower, self._flower + page) for page in FLOWER_PAGES]
             for session, url in cycle(pages):
                 if self._ending.wait(PAUSE):

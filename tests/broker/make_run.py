@@ -24,7 +24,7 @@ class Run:
 
     def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
-        names = ("PORT", "FLOWER_PORT", "LOCAL_AWS_PORT", "MONITOR_PORT")
+        names = ("PORT", "FLOWER_PORT", "LOCAL_AWS_PORT", "MONITOR_PORT", "METRICS_PORT")
         self.ports = {name: free_port() for name in names}
         self.log = folder / "run.log"
         self.environment = {
@@ -32,6 +32,7 @@ class Run:
             "HOME": str(folder),
             "VAR_DIR": str(folder / "var"),
             **{name: str(port) for name, port in self.ports.items()},
+            "METRICS_ADDRESS": f"127.0.0.1:{self.ports['METRICS_PORT']}",
             **variables,
         }
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.figures import Figure
-from bench.soak import logs, memory
+from bench.soak import logs, memory, scraped
 from local import demo
 from local.scripts import scripts
 
@@ -93,6 +93,24 @@ def test_memory_of_a_process_that_came_late_is_not_told() -> None:
     assert {figure.name.split(",")[0] for figure in memory.figures(samples)} == {"memory: web"}
 
 
+def test_metrics_that_tell_what_the_tables_hold() -> None:
+    told = {"avram_events_recorded_total": 3.0, "avram_runs{status=failed}": 0.0, "other": 9.0}
+
+    assert (
+        scraped.differences(told, {"avram_events_recorded_total": 3, "avram_runs{status=failed}": 0})
+        == []
+    )
+
+
+def test_metrics_that_tell_something_else_or_nothing() -> None:
+    should = {"avram_events_recorded_total": 3, "avram_runs{status=failed}": 1}
+
+    assert scraped.differences({"avram_events_recorded_total": 2.0}, should) == [
+        "avram_events_recorded_total is 2.0, the tables hold 3",
+        "avram_runs{status=failed} is None, the tables hold 1",
+    ]
+
+
 class Topic:
     """Takes the place of boto3's client, and keeps what is published."""
 
@@ -110,7 +128,7 @@ def test_demo_plays_until_it_is_over_and_counts_what_it_published(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     topic = Topic()
-    monkeypatch.setattr(demo.boto3, "client", lambda name, **options: topic)
+    monkeypatch.setattr("boto3.client", lambda name, **options: topic)
     playing = demo.Demo("arn", speed=999)
     thread = threading.Thread(target=playing.play)
 
