@@ -30,7 +30,8 @@ def run(world: World) -> list[Figure]:
     world.renew()
     port, log = free_port(), world.folder / "bench-monitor.log"
     url = f"redis://127.0.0.1:{port}/0"
-    world.worker(MONITOR_BROKER_URL=url).wait_for("taking events from")
+    world.worker(MONITOR_BROKER_URL=url)
+    path(world, "the first")  # for which a new child connects to the database
     up: list[float] = []
     silent: list[float] = []
     killed: list[float] = []
