@@ -63,7 +63,7 @@ def _soak(run: Run, process: subprocess.Popen[bytes], minutes: float) -> list[Fi
     from bench.soak import tables
 
     measured = Memory(process.pid)
-    metrics = [f"http://127.0.0.1:{run.ports[name]}/metrics" for name in ("PORT", "METRICS_PORT")]
+    metrics = [f"http://127.0.0.1:{run.ports[name]}/metrics" for name in ("PORT", "METRICS")]
     visitor = Visitor(run.ports["PORT"], run.ports["FLOWER_PORT"], metrics)
     visitor.start()
     started, told = time.monotonic(), 0.0

@@ -24,17 +24,19 @@ class Run:
 
     def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
-        names = ("PORT", "FLOWER_PORT", "LOCAL_AWS_PORT", "MONITOR_PORT", "METRICS_PORT")
+        names = ("PORT", "FLOWER_PORT", "LOCAL_AWS_PORT", "MONITOR_PORT")
         self.ports = {name: free_port() for name in names}
+        metrics = free_port()
         self.log = folder / "run.log"
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "VAR_DIR": str(folder / "var"),
             **{name: str(port) for name, port in self.ports.items()},
-            "METRICS_ADDRESS": f"127.0.0.1:{self.ports['METRICS_PORT']}",
+            "METRICS_ADDRESS": f"127.0.0.1:{metrics}",
             **variables,
         }
+        self.ports["METRICS"] = metrics
 
     @contextmanager
     def started(self) -> Iterator[subprocess.Popen[bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 from pathlib import Path
@@ -30,6 +31,9 @@ def test_make_run_shows_runs_and_ends_without_a_trace(tmp_path: Path) -> None:
         wait_until(lambda: run.statuses(), "the demo's first run")
         wait_until(lambda: "Flower" in run.page("FLOWER_PORT", "/", "admin:admin"), "Flower")
         assert "Flower" not in run.page("FLOWER_PORT", "/")  # without the login
+        recorded = re.compile(r"^avram_events_recorded_total [1-9]", re.MULTILINE)
+        wait_until(lambda: recorded.search(run.page("METRICS", "/metrics")), "the worker's metrics")
+        assert "\navram_database_up 1.0\n" in run.page("PORT", "/metrics")
         assert "All is there already" in run.manage("setup_queues")
         assert "unapplied" not in run.manage("migrate", "--check")
         process.send_signal(signal.SIGINT)
