@@ -75,6 +75,7 @@ def alive(process: str, folder: Path, *options: str) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.timeout(180)
 def test_ready_until_beat_is_killed_worker_is_stuck_and_queues_are_gone(
     processes: Processes, wire: Wire, tmp_path: Path
 ) -> None:

@@ -7,6 +7,8 @@ import signal
 import socket
 from pathlib import Path
 
+import pytest
+
 from tests.broker.make_run import Run
 from tests.broker.processes import wait_until
 
@@ -23,6 +25,7 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(240)  # it starts all of it, twice
 def test_make_run_shows_runs_and_ends_without_a_trace(tmp_path: Path) -> None:
     run = Run(tmp_path)
 

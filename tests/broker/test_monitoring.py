@@ -65,6 +65,7 @@ def start_workers(processes: Processes, **variables: str) -> None:
         worker.wait_for("ready.")
 
 
+@pytest.mark.timeout(180)
 def test_flower_shows_three_workers_on_two_hosts_and_controls_them(
     processes: Processes, wire: Wire, monitor: str, valkey: Valkey
 ) -> None:
