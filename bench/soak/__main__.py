@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bench.figures import Figure, save, table
@@ -75,8 +75,10 @@ def _soak(run: Run, process: subprocess.Popen[bytes], minutes: float) -> list[Fi
             told += 60
             print(_progress(run, told, sizes, tables.counts()), flush=True)
         time.sleep(PERIOD)
-    wait_until(tables.is_settled, "the end of all tasks", SETTLING)
+    settled = _comes_true(tables.is_settled, SETTLING)
     visitor.end()
+    # More than once: beat goes on, and what web reads is kept for some seconds.
+    _comes_true(lambda: not _differences(metrics), AGREEING)
     different = _differences(metrics)
     print("\n".join(different))
     for line, times in visitor.refused.items():
@@ -86,22 +88,25 @@ def _soak(run: Run, process: subprocess.Popen[bytes], minutes: float) -> list[Fi
     return [
         *memory.figures(measured.samples),
         Figure("memory: processes that came in place of another", measured.replaced, at_most=0),
+        Figure("tables: whether all was told in the end", settled, at_least=1),
         *tables.figures(published),
         Figure("metrics: values that the tables hold as well", len(scraped.held())),
         Figure("metrics: values that are not what they hold", len(different), at_most=0),
-        Figure("pages: visits", visitor.visits),
+        Figure("pages: visits", visitor.visits, at_least=1),
         Figure("pages: visits that were not answered well", visitor.refused.total(), at_most=0),
     ]
 
 
 def _differences(metrics: Sequence[str]) -> list[str]:
-    """Hold the metrics against the tables, more than once: beat goes on, and what web reads is kept."""
-    deadline = time.monotonic() + AGREEING
-    while (found := scraped.differences(scraped.scrape(metrics), scraped.held())) and (
-        time.monotonic() < deadline
-    ):
+    return scraped.differences(scraped.scrape(metrics), scraped.held())
+
+
+def _comes_true(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait so long for a condition at the most. Return whether it is met: an hour is not thrown away."""
+    deadline = time.monotonic() + seconds
+    while not (met := condition()) and time.monotonic() < deadline:
         time.sleep(2)
-    return found
+    return met
 
 
 def _ended(run: Run, process: subprocess.Popen[bytes]) -> list[Figure]:

@@ -53,7 +53,7 @@ class Run:
         try:
             yield process
         except AssertionError:
-            print(self.log.read_text())
+            print(self.log.read_text()[-10_000:])
             raise
         finally:
             if process.poll() is None:
