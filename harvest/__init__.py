@@ -9,6 +9,7 @@ errors          what can be wrong with a message
 strictjson      reading JSON that a stranger wrote
 sns             SQS message → SNS notification
 airflow         notification → event of a DAG run; all that is Airflow's and Rikolti's
+airflowpages    the addresses of Airflow's pages
 status          the status rule, and when a run is stale
 attempts        what a run's tasks did: their attempts, by map index and try
 published       which version of a collection is in production, by its runs

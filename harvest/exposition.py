@@ -48,7 +48,7 @@ def render(accept: str, *more: Collector) -> tuple[bytes, str]:
     """Return what is counted, and what else is to be told, in a format that is accepted; and its type.
 
     Raises:
-        OSError: what was counted can't be read.
+        OSError, ValueError: what was counted can't be read: somebody has removed the files.
     """
     encode, content_type = choose_encoder(accept)
     registry = CollectorRegistry()
@@ -142,7 +142,7 @@ def _answer(request: dict[str, Any], start_response: Callable[..., Any]) -> Iter
             body, content_type = render(request.get("HTTP_ACCEPT", ""))
             status = "200 OK"
             headers.append(("Content-Type", content_type))
-        except Exception as error:
+        except (OSError, ValueError) as error:
             logger.warning("could not tell metrics: %s", error)
             status = "500 Internal Server Error"
     start_response(status, headers)

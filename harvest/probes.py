@@ -7,6 +7,7 @@ ALLOWED_HOSTS, and without a login. Metrics are for who has the token.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from django.http import (
@@ -20,6 +21,8 @@ from django.http import (
 from harvest import exposition
 from harvest.gauges import TableCollector
 from harvest.readiness import Readiness, is_ready
+
+logger = logging.getLogger(__name__)
 
 
 class ProbesMiddleware:
@@ -61,5 +64,9 @@ class ProbesMiddleware:
             return HttpResponseNotFound()
         if not exposition.may_ask(request.headers.get("Authorization", "")):
             return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
-        body, content_type = exposition.render(request.headers.get("Accept", ""), self._tables)
+        try:
+            body, content_type = exposition.render(request.headers.get("Accept", ""), self._tables)
+        except (OSError, ValueError) as error:
+            logger.warning("could not tell metrics: %s", error)
+            return HttpResponse(status=500)
         return HttpResponse(body, content_type=content_type)

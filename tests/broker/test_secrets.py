@@ -72,6 +72,7 @@ def variables(airflow_server: AirflowServer) -> Iterator[dict[str, str]]:
             "DATABASE_URL": with_password(database_url()),
             "RIKOLTI_VERIFY_SIGNATURES": "0",  # what is sent here, nobody has signed
             "FLOWER_PASSWORD": SECRET,
+            "METRICS_TOKEN": SECRET,
             "AIRFLOW_HOSTS": json.dumps(airflow_hosts(airflow_server.url)),
             "REFUSED_PASSWORD": SECRET,
         }

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -24,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
 
 from celery_app import app
-from harvest import airflow_api, backfill, delivery, gauges, reconcile, recording, tasks
+from harvest import airflow_api, backfill, delivery, gauges, metrics, reconcile, recording, tasks
 from harvest.airflow_api import AirflowError, Unavailable
 from harvest.airflow_api.answers import Answer
 from harvest.gauges import TableCollector, read_tables
@@ -389,6 +390,26 @@ def test_queries_are_as_many_for_a_thousand_runs(monkeypatch: pytest.MonkeyPatch
     assert of(told, "avram_runs", status="running") == 500
 
 
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+def test_postgresql_has_an_index_for_each_gauge() -> None:
+    make_run(status="succeeded")
+    with CaptureQueriesContext(connection) as queries:
+        read()
+    plans = []
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")  # it reads a few rows whole, if it may
+        cursor.execute("SET LOCAL enable_sort = off")
+        for query in queries:
+            cursor.execute(f"EXPLAIN {query['sql']}")
+            plans.append("\n".join(line for (line,) in cursor.fetchall()))
+
+    assert len(plans) > 5
+    for plan in plans:
+        # Heartbeats are as few as processes. A primary key says nothing of what is asked for.
+        assert "harvest_heartbeat" in plan or "Index" in plan
+        assert "harvest_heartbeat" in plan or ("Seq Scan" not in plan and "_pkey" not in plan), plan
+
+
 # --- What is told, and to whom --------------------------------------------------------------------
 
 
@@ -420,6 +441,24 @@ def test_web_tells_what_is_counted_and_how_it_stands(client: Client, settings: S
     assert found["avram_database_up"].samples[0].value == 1
     runs = {sample.labels["status"]: sample.value for sample in found["avram_runs"].samples}
     assert runs == {"running": 1, "succeeded": 0, "failed": 0}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_web_whose_files_are_gone_says_so(
+    client: Client,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings.DEBUG = True
+    monkeypatch.setattr(metrics, "FOLDER", tmp_path)
+    assert client.get("/metrics").status_code == 200
+
+    monkeypatch.setattr(metrics, "FOLDER", tmp_path / "gone")
+
+    assert client.get("/metrics").status_code == 500
+    assert "could not tell metrics" in caplog.text
 
 
 def test_database_that_is_away_is_said_to_be(caplog: pytest.LogCaptureFixture) -> None:
