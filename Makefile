@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pages test-workers test-chaos test-postgresql coverage fuzz chaos bench audit real-airflow screenshots lint format pins clean
+.PHONY: help run test test-pages test-workers test-chaos test-postgresql coverage fuzz chaos bench soak audit real-airflow screenshots lint format pins clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ audit: $(READY) ## look the pinned packages up in the database of known vulnerab
 
 bench: $(READY) ## all benchmarks, or BENCH="drain latency": figures beside their goals, also in var/bench.json
 	@$(BIN)/python -m bench $(BENCH)
+
+soak: $(READY) ## make run for an hour, its demo at ten times speed: memory, logs, tables (MINUTES=60 SPEED=10)
+	@$(BIN)/python -m bench.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SPEED),--speed $(SPEED))
 
 chaos: $(READY) ## break everything, 10,000 messages each (SEED=3 repeats, SCENARIO=disk-full picks, EVENTS=500)
 	CHAOS_EVENTS=$(or $(EVENTS),10000) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest tests/chaos -v \

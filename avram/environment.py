@@ -75,6 +75,13 @@ def parse_count(text: str) -> int:
     return int(number)
 
 
+def parse_factor(text: str) -> float:
+    """Read by how much something is done faster. Raises ValueError: it is no such number."""
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", text.strip(), re.ASCII) or not float(text):
+        raise ValueError(f"is {text!r}, not a number above 0 and below 1000, such as 10 or 0.5")
+    return float(text)
+
+
 def parse_port(text: str) -> int:
     """Read a port to listen on. Raises ValueError: it is none."""
     number = text.strip()

@@ -29,6 +29,7 @@ class Kind(Generic[T]):
 
 SWITCH = Kind("switch", environment.parse_switch)
 COUNT = Kind("number", environment.parse_count)
+FACTOR = Kind("factor", environment.parse_factor)
 PORT_NUMBER = Kind("port", environment.parse_port)
 LISTENING_ADDRESS = Kind("IP address", environment.parse_listening_address)
 ENDPOINT = Kind("IP address:port", environment.parse_endpoint)
@@ -175,6 +176,8 @@ LOCAL_AWS_PORT = Variable("LOCAL_AWS_PORT", PORT_NUMBER, "4566")
 MONITOR_PORT = Variable("MONITOR_PORT", PORT_NUMBER, "6380")
 VAR_DIR = Variable("VAR_DIR", FOLDER, str(environment.ROOT / "var"), told="`var`")
 DEMO = Variable("DEMO", SWITCH, "1")
+DEMO_SPEED = Variable("DEMO_SPEED", FACTOR, "1")
+DEMO_FOR = Variable("DEMO_FOR", DURATION)
 CHROMIUM = Variable("CHROMIUM", TEXT, told="one on the `PATH`")
 CI = Variable("CI", TEXT)
 

@@ -72,6 +72,8 @@ MISTAKES = {
     "LOCAL_AWS_PORT": ("0", "not a port"),
     "MONITOR_PORT": ("6380.0", "not a port"),
     "DEMO": ("perhaps", "neither on nor off"),
+    "DEMO_SPEED": ("0.0", "not a number above 0"),
+    "DEMO_FOR": ("an hour", "is no duration"),
 }
 ANY_TEXT = {
     "SECRET_KEY", "SECRET_KEY_FALLBACKS", "AWS_REGION", "AWS_DEFAULT_REGION",
