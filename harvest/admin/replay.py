@@ -73,11 +73,11 @@ def words_of(replayed: Replayed) -> Iterator[tuple[int, SafeString | str]]:
         yield messages.SUCCESS, format_html("{} {}", text, _links_to_runs(replayed.recorded))
     if number := len(replayed.rejected):
         text = ngettext(
-            "%d message is still not understood, see its reason.",
-            "%d messages are still not understood, see their reasons.",
+            "%d message is still not understood:",
+            "%d messages are still not understood:",
             number,
         )
-        yield messages.WARNING, format_html("{} ({})", text % number, _reasons(replayed.rejected))
+        yield messages.WARNING, format_html("{} {}", text % number, _reasons(replayed.rejected))
     if replayed.waiting:
         text = ngettext(
             "%d message can't be verified now, since the certificate of SNS can't be fetched. It is "
@@ -108,10 +108,11 @@ def _reason(reason: str, ids: Sequence[int]) -> SafeString:
     word = str(RejectedMessage.Reason(reason).label)
     if len(ids) == 1:
         return _link(ids[0], word)
-    links = [_link(pk, _("message %d") % pk) for pk in ids[:MAX_LINKS]]
-    more = [_("and others")] if len(ids) > MAX_LINKS else []
-    told = _("%(reason)s, %(number)d times:") % {"reason": word, "number": len(ids)}
-    return format_html("{} {}", told, format_html_join(", ", "{}", ((one,) for one in links + more)))
+    links: list[str] = [_link(pk, _("message %d") % pk) for pk in ids[:MAX_LINKS]]
+    if len(ids) > MAX_LINKS:
+        links.append(_("others"))
+    told = _("%(reason)s, %(number)d times") % {"reason": word, "number": len(ids)}
+    return format_html("{} ({})", told, format_html_join(", ", "{}", ((one,) for one in links)))
 
 
 def _link(pk: int, text: str) -> SafeString:

@@ -108,11 +108,11 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
 
     def get_readonly_fields(self, request: HttpRequest, obj: HarvestRun | None = None) -> list[str]:
         decided = ("status", "status_note")
-        return [name for name in flatten_fieldsets(self.fieldsets) if name not in decided]
+        return [self.shown(name) for name in flatten_fieldsets(self.fieldsets) if name not in decided]
 
     def get_fieldsets(self, request: HttpRequest, obj: HarvestRun | None = None) -> Any:
         """Whoever may not decide is shown no form: the answer above says it all."""
-        deciding, *others = self.fieldsets
+        deciding, *others = super().get_fieldsets(request, obj)
         return (deciding, *others) if self.has_change_permission(request, obj) else tuple(others)
 
     def save_model(

@@ -200,6 +200,12 @@ def test_run_failed_since_it_first_did(staff: Client) -> None:
     )
 
 
+def test_logical_date_is_in_the_zone_of_who_looks(staff: Client) -> None:
+    told = text_of(staff, url_of(make_run())).partition("As it was told")[2]
+
+    assert f'<time datetime="{START.isoformat()}"' in told
+
+
 def test_running_run_says_when_it_is_looked_at(staff: Client) -> None:
     run = recorded(message())
     answered = staff.get(url_of(run)).context["answer"]
