@@ -30,6 +30,7 @@ from harvest import (
     retention,
     taskids,
     telling,
+    wording,
 )
 from harvest.models import Redrive, RejectedMessage
 from harvest.queues import AwsError
@@ -140,7 +141,7 @@ def reconcile_runs() -> str:
     for run_id in run_ids:
         reconcile_run.delay(run_id)
     metrics.add(metrics.SWEEPS)
-    return f"{len(run_ids)} runs to look at"
+    return f"{wording.count(len(run_ids), 'run')} to look at"
 
 
 @shared_task(name="harvest.reconcile_run", base=RunTask, **RETRY)
@@ -159,7 +160,7 @@ def backfill_runs() -> str:
         backfill_window.delay(
             window.host, window.dag_id, window.since.isoformat(), window.until.isoformat()
         )
-    return f"{len(windows)} windows to list"
+    return f"{wording.count(len(windows), 'window')} to list"
 
 
 @shared_task(name="harvest.backfill_window", base=PatientTask, **RETRY)
@@ -175,7 +176,7 @@ def backfill_window(host: str, dag_id: str, since: str, until: str) -> str:
         logger.warning("runs_not_listed", dag_id=dag_id, host=host, error=str(error))
         return f"{dag_id} on {host} could not be listed: {error}"
     runs, made = sum(chunk.runs for chunk in chunks), sum(chunk.made for chunk in chunks)
-    return f"{dag_id} on {host}: {runs} runs, {made} of them new"
+    return f"{dag_id} on {host}: {wording.count(runs, 'run')}, {made} new"
 
 
 @shared_task(name="harvest.read_queues", base=PatientTask, **RETRY)
@@ -213,7 +214,7 @@ def prune() -> str:
     rows: Counter[str] = Counter()
     for one in slices:
         rows[one.rule.what] += one.rows
-    return ", ".join(f"{number} {what}" for what, number in rows.items() if number) or "nothing is old"
+    return ", ".join(f"{what}: {number}" for what, number in rows.items() if number) or "nothing is old"
 
 
 @shared_task(name="harvest.replay_rejected", base=PatientTask, **RETRY)
@@ -248,7 +249,8 @@ def tell() -> str:
     due = delivery.take_due(now)
     for notice_id, attempts in due:
         deliver_notice.delay(notice_id, attempts)
-    return f"{told} of {len(change_ids)} changes are news, {len(due)} notices to send"
+    changes, verb = wording.count(len(change_ids), "change"), "is" if told == 1 else "are"
+    return f"{told} of {changes} {verb} news, {wording.count(len(due), 'notice')} to send"
 
 
 @shared_task(name="harvest.deliver_notice", base=PatientTask, **RETRY)

@@ -52,7 +52,7 @@ class CollectionAdmin(StartsRuns):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Collection]:
         newest = HarvestRun.objects.filter(collection=OuterRef("pk")).order_by("-last_heard_at", "-pk")
-        columns = ("pk", "status", "stale_since")
+        columns = ("pk", "status", "stale_since", "lost_since")
         return (
             super()
             .get_queryset(request)
@@ -106,6 +106,7 @@ class CollectionAdmin(StartsRuns):
             pk=latest,
             status=getattr(collection, "latest_status", ""),
             stale_since=getattr(collection, "latest_stale_since", None),
+            lost_since=getattr(collection, "latest_lost_since", None),
         )
         return parts.page_link(run, parts.status_word(run))
 

@@ -389,7 +389,7 @@ def test_task_lists_the_last_two_days(
         "0 days ago",
         "1 days ago",
     ]
-    assert said.count(f"{DAG} on {airflow_server.url}: 1 runs, 1 of them new") == 2
+    assert said.count(f"{DAG} on {airflow_server.url}: 1 run, 1 new") == 2
 
 
 @pytest.mark.parametrize("fault", FAULTS)

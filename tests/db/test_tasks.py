@@ -57,7 +57,7 @@ def test_reconcile_runs_has_each_run_looked_at(monkeypatch: pytest.MonkeyPatch) 
     silent = tasks.record_event([message(at=timezone.now() - timedelta(hours=7)).to_task()])
     tasks.record_event([message(at=timezone.now(), dag_run_id="well").to_task()])
 
-    assert tasks.reconcile_runs() == "1 runs to look at"
+    assert tasks.reconcile_runs() == "1 run to look at"
     assert sent == [silent]
 
 
