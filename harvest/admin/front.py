@@ -103,20 +103,19 @@ def _runs_url(**query: str) -> str:
 
 def _run_numbers(now: datetime) -> Iterable[Number]:
     runs = HarvestRun.objects
-    failed = runs.filter(status=Status.FAILED)
     for label, rows, look, query in (
         (_("running"), runs.filter(status=Status.RUNNING), "running", {"status__exact": "running"}),
         (
             _("failed in the last 24 hours"),
-            failed.filter(last_heard_at__gte=now - timedelta(hours=24)),
+            runs.filter(failed_since__gte=now - timedelta(hours=24)),
             "failed",
-            {"status__exact": "failed", "within": "24h"},
+            {"failed": "24h"},
         ),
         (
             _("failed in the last 7 days"),
-            failed.filter(last_heard_at__gte=now - timedelta(days=7)),
+            runs.filter(failed_since__gte=now - timedelta(days=7)),
             "failed",
-            {"status__exact": "failed", "within": "7d"},
+            {"failed": "7d"},
         ),
         (_("stale"), runs.filter(stale_since__isnull=False), "stale", {"standing": "stale"}),
         (_("lost"), runs.filter(lost_since__isnull=False), "lost", {"standing": "lost"}),
@@ -140,14 +139,14 @@ def _quiet(numbers: Iterable[Number]) -> str:
 
 
 def _failures() -> list[Failure]:
-    failed = HarvestRun.objects.filter(status=Status.FAILED).select_related("collection")
-    rows = failed.defer("dag_run_conf", "airflow_note").order_by("-last_heard_at", "-pk")
+    failed = HarvestRun.objects.filter(failed_since__isnull=False).select_related("collection")
+    rows = failed.defer("dag_run_conf", "airflow_note").order_by("-failed_since", "-pk")
     return [
         Failure(
             run=run,
             collection=str(run.collection) if run.collection else _collection_id(run),
             why=parts.why_failed(run),
-            at=parts.moment(run.last_heard_at),
+            at=parts.moment(run.failed_since),
             url=reverse("admin:harvest_harvestrun_change", args=[run.pk]),
         )
         for run in rows[:FAILURES]

@@ -8,16 +8,14 @@ from django.forms import Script
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+from harvest.admin.longlists import asks_for_rows_alone
 from harvest.admin.parts import M, ReadOnlyAdmin
-
-#: What the script sends with each request. The address stays that of the page.
-HEADER = "X-Live-List"
 
 
 class LiveListAdmin(ReadOnlyAdmin[M]):
     """A list whose rows and pages the browser renews.
 
-    It is asked by the list's own address, with :data:`HEADER`, and answers with the parts that may have
+    It is asked by the list's own address, with a header, and answers with the parts that may have
     changed: without what is made for people, so that no message meant for them is used up unseen, and
     without a redirect of its own, which the script could not tell from one to the login.
     """
@@ -31,7 +29,7 @@ class LiveListAdmin(ReadOnlyAdmin[M]):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         response = super().changelist_view(request, extra_context)
-        if HEADER not in request.headers:
+        if not asks_for_rows_alone(request):
             return response
         if isinstance(response, TemplateResponse):
             response.template_name = "harvest/live_list.html"

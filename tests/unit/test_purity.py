@@ -93,6 +93,7 @@ ORDER = (
     "readiness",
     "probes",
     "flower",
+    "searching",
     "provision",
     "permissions",
     "doctor.findings",
