@@ -90,7 +90,7 @@ class ValuesFilter(AllValuesFieldListFilter):
         self,
         field: Any,
         request: HttpRequest,
-        params: dict[str, str],
+        params: dict[str, list[str]],
         model: type[Model],
         model_admin: Any,
         field_path: str,
@@ -98,13 +98,13 @@ class ValuesFilter(AllValuesFieldListFilter):
         super().__init__(field, request, params, model, model_admin, field_path)
         # Rows that are asked for again come without the filters beside them.
         shown = not asks_for_rows_alone(request)
-        values = _distinct(field, limits.MAX_CHOICES + 1) if shown else []
+        values = values_of(field, limits.MAX_CHOICES + 1) if shown else []
         self.lookup_choices = values[: limits.MAX_CHOICES]  # type: ignore[assignment]
         self.written = len(values) > limits.MAX_CHOICES and model_admin.list_filter_submit
         if self.written:
             self.template = "unfold/filters/filters_field.html"
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         if self.written and self.used_parameters.get(self.lookup_kwarg) == [""]:
             return queryset  # The form sends what nobody has written into.
         return super().queryset(request, queryset)
@@ -124,7 +124,7 @@ def asks_for_rows_alone(request: HttpRequest) -> bool:
     return LIVE_HEADER in request.headers
 
 
-def _distinct(field: Any, most: int) -> list[Any]:
+def values_of(field: Any, most: int) -> list[Any]:
     """Return a column's first values in order, and None if there is any: in one query, which goes from
     each to the next by the index. SELECT DISTINCT would read all rows."""
     rows = field.model._base_manager.all()

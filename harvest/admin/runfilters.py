@@ -132,6 +132,17 @@ def _day(text: str | None) -> date | None:
         raise IncorrectLookupParameters(error) from error
 
 
+def known_campuses(combinations: list[list[Any]] | None = None) -> list[str]:
+    """Return the campuses that collections name, in order."""
+    combinations = _combinations() if combinations is None else combinations
+    return sorted({str(name) for names in combinations for name in names})[: limits.MAX_CHOICES]
+
+
+def _combinations() -> list[list[Any]]:
+    combined = Collection.objects.order_by().values_list("campus_names", flat=True).distinct()
+    return [names for names in combined[:MAX_COMBINATIONS] if isinstance(names, list)]
+
+
 class CampusFilter(ChoiceFilter):
     """By a campus of the run's collection. The registry has few, and few ways to combine them."""
 
@@ -141,11 +152,8 @@ class CampusFilter(ChoiceFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         if asks_for_rows_alone(request) and self.value() is None:
             return []
-        combined = Collection.objects.order_by().values_list("campus_names", flat=True).distinct()
-        known = combined[:MAX_COMBINATIONS]
-        self.combinations = [names for names in known if isinstance(names, list)]
-        names = sorted({str(name) for names in self.combinations for name in names})
-        return [(name, name) for name in names[: limits.MAX_CHOICES]]
+        self.combinations = _combinations()
+        return [(name, name) for name in known_campuses(self.combinations)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[HarvestRun]) -> QuerySet[HarvestRun]:
         campus = self.value()
