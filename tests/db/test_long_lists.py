@@ -263,6 +263,8 @@ def counted_rows() -> None:
             last_heard_at=START + timedelta(seconds=number * 7919 % ROWS),
             stale_since=None if number % 50 else START,
             errors=0 if number % 50 else 1,
+            status="running" if number % 50 else "failed",
+            failed_since=None if number % 50 else START + timedelta(seconds=number),
         )
         for number in range(ROWS)
     )
@@ -286,6 +288,10 @@ def counted_rows() -> None:
         (HarvestRun.objects.filter(host="https://airflow-7.example.org"), "run_newest_of_host"),
         (HarvestRun.objects.filter(stale_since__isnull=False), "run_newest_stale"),
         (HarvestRun.objects.filter(errors__gt=0), "run_newest_with_errors"),
+        (
+            HarvestRun.objects.filter(failed_since__gte=START).order_by("-failed_since", "-pk"),
+            "run_newest_failure",
+        ),
         (HarvestRun.objects.filter(dag_run_id__startswith="run-77").order_by(), "harvest_run_identity"),
         (HarvestEvent.objects.all(), "event_newest"),
         (HarvestEvent.objects.filter(Q(outcome="failed")), "event_newest_of_outcome"),
