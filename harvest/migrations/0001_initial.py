@@ -197,7 +197,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=100)),
                 ('active', models.BooleanField(default=True)),
-                ('inactive_reason', models.CharField(blank=True, default='', editable=False, help_text='Said where it was switched off because it could not be told.', max_length=500, verbose_name='why not active')),
+                ('inactive_reason', models.CharField(blank=True, default='', editable=False, help_text='Said where it was not a person who switched it off.', max_length=500, verbose_name='why not active')),
                 ('kinds', models.JSONField(default=list, help_text='Which changes: failed, recovered, stale, lost.')),
                 ('campuses', models.JSONField(blank=True, default=list)),
                 ('dag_ids', models.JSONField(blank=True, default=list, verbose_name='DAGs')),

@@ -35,7 +35,7 @@ class Subscription(models.Model):
         blank=True,
         default="",
         editable=False,
-        help_text=_("Said where it was switched off because it could not be told."),
+        help_text=_("Said where it was not a person who switched it off."),
     )
     kinds = models.JSONField(default=list, help_text=_("Which changes: failed, recovered, stale, lost."))
     collections = models.ManyToManyField(Collection, blank=True, related_name="+")
