@@ -237,6 +237,9 @@ vars().update(variables.EMAIL_URL.read())
 EMAIL_TIMEOUT = 10  # seconds, for each step of a conversation with the mail server
 DEFAULT_FROM_EMAIL = variables.DEFAULT_FROM_EMAIL.read()
 
+# Domains that notices go to by mail. None: any.
+NOTICE_MAIL_DOMAINS = variables.NOTICE_MAIL_DOMAINS.read()
+
 # --- Rikolti --------------------------------------------------------------------------------------
 
 #: The queue that the SNS topic of Rikolti's events forwards to.

@@ -154,6 +154,7 @@ PUBLIC_URL = Variable(
 )
 EMAIL_URL = Variable("EMAIL_URL", MAIL, "smtp://localhost:25", in_debug="consolemail://")
 DEFAULT_FROM_EMAIL = Variable("DEFAULT_FROM_EMAIL", TEXT, "avram@localhost")
+NOTICE_MAIL_DOMAINS = Variable("NOTICE_MAIL_DOMAINS", HOST_NAMES)
 API_RATE = Variable("API_RATE", RATE, "120/min")
 FLOWER_URL = Variable("FLOWER_URL", PAGE, told="none; `make run` sets its own")
 WORKER_CONCURRENCY = Variable("WORKER_CONCURRENCY", COUNT, "2")

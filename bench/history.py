@@ -40,15 +40,16 @@ _STATEMENTS = (
     """
     INSERT INTO harvest_harvestrun (id, collection_id, conf_collection_id, dag_id, dag_run_id,
         logical_date, dag_run_conf, host, status, status_source, status_set_at, status_note,
-        first_event_at, last_heard_at, stale_since, tasks_done, tasks_failed, errors, failure_reason,
-        looks, airflow_state, airflow_note, airflow_failures, airflow_error, lost_reason)
+        first_event_at, last_heard_at, failed_since, stale_since, tasks_done, tasks_failed, errors,
+        failure_reason, looks, airflow_state, airflow_note, airflow_failures, airflow_error, lost_reason)
     SELECT n, collection, collection,
         (ARRAY['harvest_collection', 'validate_by_mapper_type', 'index_collection'])[1 + n % 3],
         'manual__' || to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'), at,
         jsonb_build_object('collection_id', collection), 'https://airflow.example.org',
         (ARRAY['running', 'failed', 'succeeded', 'succeeded', 'succeeded'])[1 + kind],
         CASE WHEN by_hand THEN 'person' ELSE 'events' END, CASE WHEN by_hand THEN at END, '',
-        at, at + interval '1 hour', CASE WHEN kind = 0 THEN at + interval '7 hours' END,
+        at, at + interval '1 hour', CASE WHEN kind = 1 THEN at + interval '1 hour' END,
+        CASE WHEN kind = 0 THEN at + interval '7 hours' END,
         {steps} - 2, (kind = 1)::int, 2 * (kind = 1)::int,
         CASE WHEN kind = 1 THEN 'KeyError: ''isShownAt''' ELSE '' END, 0, '', '', 0, '', ''
     FROM (

@@ -61,6 +61,7 @@ flower          who may open Flower
 
 For people:
 
+searching       what is searched for in long tables: by an index, or among the newest rows
 provision       topic and queues: what should be there, and making it so
 permissions     what each process may do with the queues
 doctor/         how the live world is, and what to do about it

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import transaction
 from django.db.models import F
+from django.http.request import validate_host
 from django.utils import timezone
 
 from harvest import limits, metrics, news, webhooks, wording
@@ -92,6 +93,12 @@ def deactivate(subscription_id: int, reason: str) -> None:
     )
 
 
+def may_be_mailed(address: str) -> bool:
+    """Return whether notices may go to the domain of a mail address."""
+    domains = settings.NOTICE_MAIL_DOMAINS
+    return not domains or validate_host(address.rpartition("@")[2].lower(), domains)
+
+
 def new_secret(subscription: Subscription) -> str:
     """Give a subscription a new secret and return it, for the only time it is shown."""
     Subscription.objects.filter(pk=subscription.pk).update(
@@ -104,6 +111,8 @@ def new_secret(subscription: Subscription) -> str:
 def _send(notice: Notice) -> None:
     subscription = notice.subscription
     if subscription.channel == Subscription.Channel.MAIL:
+        if not may_be_mailed(subscription.address):
+            raise webhooks.BadAddress("mail to this domain is not allowed")
         _send_mail(notice)
         return
     body = json.dumps(notice.content).encode()

@@ -92,6 +92,9 @@ MAX_FETCHED = 2_000
 #: Words of a search in the admin, each of which is a few queries.
 MAX_WORDS = 10
 
+#: Tests of subscriptions that a person may send in an hour: each is a mail or a request to anybody.
+MAX_TESTS = 5
+
 #: Choices that a filter beside a list offers. Rikolti has five DAGs; a stranger may invent any number.
 MAX_CHOICES = 50
 

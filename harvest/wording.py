@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from harvest import limits
 from harvest.news import Kind
@@ -28,6 +28,29 @@ TEST = "test"
 
 #: Mail readers show some 70 characters of a subject.
 MAX_SUBJECT = 200
+
+
+class Run(Protocol):
+    """What :func:`why` reads of a run."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def status_note(self) -> str: ...
+    @property
+    def failure_reason(self) -> str: ...
+    @property
+    def lost_since(self) -> datetime | None: ...
+    @property
+    def lost_reason(self) -> str: ...
+
+
+def why(run: Run) -> str:
+    """Return why a run failed, by its newest error or the person who said so, or why it is lost. Empty
+    where it did neither, whatever errors it had on its way, and where nobody said why."""
+    if run.status == "running" and run.lost_since is not None:
+        return run.lost_reason
+    return (run.failure_reason or run.status_note) if run.status == "failed" else ""
 
 
 @dataclass(frozen=True, slots=True)

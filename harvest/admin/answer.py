@@ -59,13 +59,14 @@ def _why(run: HarvestRun, errors: Sequence[HarvestEvent]) -> str:
 
 
 def _since(run: HarvestRun, changes: Sequence[RunChange]) -> datetime | None:
-    if run.status_source != Source.EVENTS:
-        return run.status_set_at
-    newest = next((change.changed_at for change in changes if change.kind == run.status), None)
-    if run.status != HarvestRun.Status.RUNNING:
-        # What was recorded late was so before; what was said again has been so for longer.
-        return min(newest, run.last_heard_at) if newest else run.last_heard_at
-    return newest or run.first_event_at or run.airflow_started_at
+    newest = next((change for change in changes if change.made_it(run.status)), None)
+    if run.status == HarvestRun.Status.RUNNING:
+        return (newest and newest.changed_at) or run.first_event_at or run.airflow_started_at
+    if newest is not None and newest.source != Source.EVENTS:
+        return newest.changed_at
+    # What was recorded late was so before; what was said again has been so for longer.
+    since = run.failed_since or run.status_set_at or run.last_heard_at
+    return min(newest.changed_at, run.last_heard_at) if newest else since
 
 
 def _decided_by(run: HarvestRun) -> str:

@@ -20,10 +20,10 @@ from django.utils.translation import gettext_lazy as _
 
 from harvest import limits
 from harvest.admin import jsontree, parts
-from harvest.admin.longlists import search
 from harvest.airflow_api import version_of
 from harvest.airflowpages import log_page
 from harvest.models import HarvestEvent, HarvestRun
+from harvest.searching import search
 from harvest.strictjson import mend
 
 
@@ -86,7 +86,7 @@ class HarvestEventAdmin(parts.ReadOnlyAdmin[HarvestEvent]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[HarvestEvent], search_term: str
     ) -> tuple[QuerySet[HarvestEvent], bool]:
-        return search(queryset, search_term, _meanings)
+        return search(queryset, search_term, _meanings), False
 
     def get_sortable_by(self, request: HttpRequest) -> list[Any]:
         """The events of one run in any order; all events only by time, else all would be sorted."""

@@ -21,7 +21,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from harvest.admin import charts, live, parts
+from harvest.admin import charts, live, parts, renewal
 from harvest.admin.longlists import count_up_to_reach
 from harvest.models import HarvestRun, QueueReading, RejectedMessage
 
@@ -94,7 +94,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     numbers = [*(_run_numbers(now) if may_runs else ()), *(_rejected_numbers() if may_rejected else ())]
     return {
         **context,
-        "frame": "harvest/live_page.html" if live.is_asked_again(request) else "admin/base.html",
+        "frame": "harvest/live_page.html" if renewal.is_asked_again(request) else "admin/base.html",
         "live": live.PAGE,
         "numbers": numbers,
         "quiet": _quiet(numbers) if may_runs and may_rejected else "",
@@ -117,22 +117,21 @@ def _runs_url(**query: str) -> str:
 
 def _run_numbers(now: datetime) -> Iterable[Number]:
     runs = HarvestRun.objects
-    failed = runs.filter(status=Status.FAILED)
     running = runs.filter(status=Status.RUNNING)
     silent = running.filter(Q(stale_since__isnull=False) | Q(lost_since__isnull=False))
     for label, rows, look, query in (
         (_running(count_up_to_reach(silent)), running, "running", {"status__exact": "running"}),
         (
             _("failed in the last 24 hours"),
-            failed.filter(last_heard_at__gte=now - timedelta(hours=24)),
+            runs.filter(failed_since__gte=now - timedelta(hours=24)),
             "failed",
-            {"status__exact": "failed", "within": "24h"},
+            {"failed": "24h"},
         ),
         (
             _("failed in the last 7 days"),
-            failed.filter(last_heard_at__gte=now - timedelta(days=7)),
+            runs.filter(failed_since__gte=now - timedelta(days=7)),
             "failed",
-            {"status__exact": "failed", "within": "7d"},
+            {"failed": "7d"},
         ),
         (_("stale"), runs.filter(stale_since__isnull=False), "stale", {"standing": "stale"}),
         (_("lost"), runs.filter(lost_since__isnull=False), "lost", {"standing": "lost"}),
@@ -162,14 +161,14 @@ def _quiet(numbers: Iterable[Number]) -> str:
 
 
 def _failures() -> list[Failure]:
-    failed = HarvestRun.objects.filter(status=Status.FAILED).select_related("collection")
-    rows = failed.defer("dag_run_conf", "airflow_note").order_by("-last_heard_at", "-pk")
+    failed = HarvestRun.objects.filter(failed_since__isnull=False).select_related("collection")
+    rows = failed.defer("dag_run_conf", "airflow_note").order_by("-failed_since", "-pk")
     return [
         Failure(
             run=run,
             collection=str(run.collection) if run.collection else _collection_id(run),
             why=parts.why_failed(run),
-            at=parts.moment(run.last_heard_at),
+            at=parts.moment(run.failed_since),
             url=reverse("admin:harvest_harvestrun_change", args=[run.pk]),
         )
         for run in rows[:FAILURES]

@@ -1,8 +1,8 @@
 """Pages that refresh themselves in the browser: harvest/static/harvest/refresh.js asks for them again.
 
-It asks by the page's own address, with :data:`HEADER`. The answer has the parts that may have changed:
-without what is made for people, so that no message meant for them is used up unseen, and without a
-redirect of its own, which the script could not tell from one to the login.
+It asks by the page's own address, with the header of :mod:`harvest.admin.renewal`. The answer has the
+parts that may have changed: without what is made for people, so that no message meant for them is used
+up unseen, and without a redirect of its own, which the script could not tell from one to the login.
 """
 
 from __future__ import annotations
@@ -14,17 +14,10 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from harvest.admin.parts import M, ReadOnlyAdmin
-
-#: What the script sends with each request. The address stays that of the page.
-HEADER = "X-Live"
+from harvest.admin.renewal import is_asked_again
 
 #: For a page that has parts with names, and the switch of harvest/live_switch.html.
 PAGE = Media(js=[Script("harvest/livepage.js", type="module")])  # type: ignore[list-item] # the stubs
-
-
-def is_asked_again(request: HttpRequest) -> bool:
-    """Return whether the browser asks for what it shows already."""
-    return HEADER in request.headers
 
 
 def answer(request: HttpRequest, response: HttpResponse, template: str) -> HttpResponse:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 from django.contrib.admin import AllValuesFieldListFilter
 from django.contrib.admin.views.main import PAGE_VAR
 from django.core.paginator import Page, Paginator
-from django.db.models import Model, Q, QuerySet
+from django.db import connections
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.forms import SearchForm
 
 from harvest import limits
-
-M = TypeVar("M", bound=Model)
+from harvest.admin.renewal import is_asked_again
 
 #: How many rows beyond the page that is asked for are counted.
 REACH = 1_000
-
-#: In how many rows any text is looked for, where no index can help.
-SEARCHED = 500
 
 #: No list is that long, and no database takes a much larger number for a place in it.
 LAST_PAGE = 10**9
@@ -80,59 +77,65 @@ def page_asked_for(request: HttpRequest) -> int:
         return 1
 
 
-def search(
-    queryset: QuerySet[M], search_term: str, meanings: Callable[[str], Iterable[Q]]
-) -> tuple[QuerySet[M], bool]:
-    """Return the rows that each word speaks of, as ``get_search_results`` does.
-
-    A word means the first of its meanings of which there is any, or else the last. Looked for one by
-    one, each can use an index; all at once, over several tables, none could. A generator works out what
-    is costly when its turn comes.
-    """
-    everything = queryset.model._base_manager
-    for word in search_term.split()[: limits.MAX_WORDS]:
-        meaning = Q()
-        for meaning in meanings(word):
-            if everything.filter(meaning).exists():
-                break
-        queryset = queryset.filter(meaning)
-    return queryset, False
-
-
-def newest(queryset: QuerySet[M], column: str, *, of: QuerySet[M] | None = None) -> QuerySet[M]:
-    """Return the :data:`SEARCHED` newest rows by an indexed column: those to search for any text. With
-    ``of``, those rows that are among the newest of it.
-
-    By the column's value: with a subquery, PostgreSQL would search all rows and then see which are new.
-    """
-    rows = queryset if of is None else of
-    moments = rows.order_by(f"-{column}").values_list(column, flat=True)
-    for oldest in moments[SEARCHED - 1 : SEARCHED]:
-        queryset = queryset.filter(**{f"{column}__gte": oldest})
-    return queryset
-
-
 class ValuesFilter(AllValuesFieldListFilter):
-    """A filter by the few values of an indexed column, found by one look into the index for each."""
+    """A filter by the few values of an indexed column of text.
 
-    def __init__(self, field: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        super().__init__(field, request, *args, **kwargs)
-        # Whoever may publish chooses how many there are.
-        values = islice(_distinct(field), limits.MAX_CHOICES)
-        self.lookup_choices = list(values)  # type: ignore[assignment]
+    Whoever may publish chooses how many there are: of too many, one is written rather than chosen, where
+    the filters are a form.
+    """
+
+    def __init__(
+        self,
+        field: Any,
+        request: HttpRequest,
+        params: dict[str, list[str]],
+        model: type[Model],
+        model_admin: Any,
+        field_path: str,
+    ) -> None:
+        super().__init__(field, request, params, model, model_admin, field_path)
+        # Rows that are asked for again come without the filters beside them.
+        shown = not is_asked_again(request)
+        values = values_of(field, limits.MAX_CHOICES + 1) if shown else []
+        self.lookup_choices = values[: limits.MAX_CHOICES]  # type: ignore[assignment]
+        self.written = len(values) > limits.MAX_CHOICES and model_admin.list_filter_submit
+        if self.written:
+            self.template = "unfold/filters/filters_field.html"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        if self.written and self.used_parameters.get(self.lookup_kwarg) == [""]:
+            return queryset  # The form sends what nobody has written into.
+        return super().queryset(request, queryset)
 
     def choices(self, changelist: Any) -> Iterator[Any]:
+        if self.written:
+            label = _("By %s, as it is written") % self.title
+            value = (self.lookup_val or [""])[-1]
+            yield {"form": SearchForm(self.lookup_kwarg, label, data={self.lookup_kwarg: value})}
+            return
         for choice in super().choices(changelist):
             yield choice if choice["display"] else {**choice, "display": _("(none)")}
 
 
-def _distinct(field: Any) -> Iterator[Any]:
-    """Yield a column's values in order. SELECT DISTINCT would read all rows."""
-    rows = field.model._base_manager.order_by(field.name)
-    values = rows.filter(**{f"{field.name}__isnull": False}).values_list(field.name, flat=True)
-    value = values.first()
-    while value is not None:
-        yield value
-        value = values.filter(**{f"{field.name}__gt": value}).first()
+def values_of(field: Any, most: int) -> list[Any]:
+    """Return a column's first values in order, and None if there is any: in one query, which goes from
+    each to the next by the index. SELECT DISTINCT would read all rows."""
+    rows = field.model._base_manager.all()
+    connection = connections[rows.db]
+    column, table = map(connection.ops.quote_name, (field.column, field.model._meta.db_table))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH RECURSIVE found (value) AS (
+                SELECT MIN({column}) FROM {table}
+                UNION ALL
+                SELECT (SELECT MIN({column}) FROM {table} WHERE {column} > found.value)
+                FROM found WHERE found.value IS NOT NULL
+            )
+            SELECT value FROM found WHERE value IS NOT NULL LIMIT {int(most)}
+            """  # noqa: S608 - names of our own, quoted
+        )
+        values = [value for (value,) in cursor.fetchall()]
     if field.null and rows.filter(**{f"{field.name}__isnull": True}).exists():
-        yield None
+        values.append(None)
+    return values

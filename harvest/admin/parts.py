@@ -25,6 +25,7 @@ from django.utils.translation import gettext as _
 from harvest import limits
 from harvest.admin.longlists import LongListPaginator, page_asked_for
 from harvest.strictjson import mend
+from harvest.wording import why
 
 if TYPE_CHECKING:
     from harvest.models import HarvestRun, HarvestTrigger
@@ -154,11 +155,8 @@ def status_word(run: HarvestRun) -> SafeString:
 
 def why_failed(run: HarvestRun) -> str:
     """Return in one line why a run failed, by its newest error or the person who said so; or is lost."""
-    if run.status == "running" and run.lost_since:
-        return one_line(run.lost_reason)
-    if run.status != "failed":
-        return EMPTY
-    return one_line(run.failure_reason or run.status_note or _("not said"))
+    unknown = _("not said") if run.status == "failed" else EMPTY
+    return one_line(why(run) or unknown)
 
 
 def trigger_word(trigger: HarvestTrigger) -> SafeString:

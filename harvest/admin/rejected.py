@@ -28,9 +28,9 @@ from django.utils.translation import gettext_lazy as _
 
 from harvest import limits
 from harvest.admin import jsontree, parts, replay
-from harvest.admin.longlists import newest
 from harvest.errors import MalformedMessage
 from harvest.models import HarvestEvent, RejectedMessage
+from harvest.searching import newest
 from harvest.sns import MESSAGE, publication_id
 from harvest.strictjson import mend, read_json_as_written
 from harvest.whereabouts import Place, find_place

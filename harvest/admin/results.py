@@ -27,8 +27,9 @@ from unfold.admin import ModelAdmin
 
 from harvest import limits, taskids
 from harvest.admin import parts
-from harvest.admin.longlists import ValuesFilter, newest
+from harvest.admin.longlists import ValuesFilter
 from harvest.models import HarvestRun
+from harvest.searching import newest
 from harvest.strictjson import mend
 
 admin.site.unregister((TaskResult, GroupResult))

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateFilter
 
 from harvest import limits
+from harvest.admin.renewal import is_asked_again
 from harvest.models import Collection, HarvestRun
 
 #: Ways to combine campuses in a collection, of which the registry has some dozens.
@@ -74,6 +75,7 @@ class WithinFilter(ChoiceFilter):
 
     title = _("newest event")
     parameter_name = "within"
+    column = "last_heard_at"
 
     AGES = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 
@@ -86,7 +88,17 @@ class WithinFilter(ChoiceFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[HarvestRun]) -> QuerySet[HarvestRun]:
         age = self.AGES.get(self.value() or "")
-        return queryset if age is None else queryset.filter(last_heard_at__gte=timezone.now() - age)
+        if age is None:
+            return queryset
+        return queryset.filter(**{f"{self.column}__gte": timezone.now() - age})
+
+
+class FailedFilter(WithinFilter):
+    """By when it became a failed one: a person or Airflow may say so long after the newest event."""
+
+    title = _("failed")
+    parameter_name = "failed"
+    column = "failed_since"
 
 
 class DaysFilter(RangeDateFilter):
@@ -120,6 +132,17 @@ def _day(text: str | None) -> date | None:
         raise IncorrectLookupParameters(error) from error
 
 
+def known_campuses(combinations: list[list[Any]] | None = None) -> list[str]:
+    """Return the campuses that collections name, in order."""
+    combinations = _combinations() if combinations is None else combinations
+    return sorted({str(name) for names in combinations for name in names})[: limits.MAX_CHOICES]
+
+
+def _combinations() -> list[list[Any]]:
+    combined = Collection.objects.order_by().values_list("campus_names", flat=True).distinct()
+    return [names for names in combined[:MAX_COMBINATIONS] if isinstance(names, list)]
+
+
 class CampusFilter(ChoiceFilter):
     """By a campus of the run's collection. The registry has few, and few ways to combine them."""
 
@@ -127,11 +150,10 @@ class CampusFilter(ChoiceFilter):
     parameter_name = "campus"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        combined = Collection.objects.order_by().values_list("campus_names", flat=True).distinct()
-        known = combined[:MAX_COMBINATIONS]
-        self.combinations = [names for names in known if isinstance(names, list)]
-        names = sorted({str(name) for names in self.combinations for name in names})
-        return [(name, name) for name in names[: limits.MAX_CHOICES]]
+        if is_asked_again(request) and self.value() is None:
+            return []
+        self.combinations = _combinations()
+        return [(name, name) for name in known_campuses(self.combinations)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[HarvestRun]) -> QuerySet[HarvestRun]:
         campus = self.value()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from django.contrib import admin
-from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.fields.json import KeyTextTransform
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
@@ -16,20 +13,19 @@ from django.utils.translation import gettext_lazy as _
 
 from harvest.admin import parts
 from harvest.admin.live import LiveListAdmin
-from harvest.admin.longlists import ValuesFilter, newest, search
+from harvest.admin.longlists import ValuesFilter
 from harvest.admin.runfilters import (
     CampusFilter,
     DaysFilter,
     ErrorsFilter,
+    FailedFilter,
     StandingFilter,
     WithinFilter,
 )
 from harvest.airflow_api import version_of
 from harvest.airflowpages import run_page
-from harvest.models import Collection, HarvestEvent, HarvestRun
-
-#: Digits of a collection's id. More are no number to any database.
-MAX_COLLECTION_DIGITS = 10
+from harvest.models import HarvestRun
+from harvest.searching import meanings_of_run, search
 
 #: What a status rests on, in the few words that there is room for.
 SOURCES = {
@@ -54,6 +50,7 @@ class RunListAdmin(LiveListAdmin[HarvestRun]):
         "status",
         StandingFilter,
         ErrorsFilter,
+        FailedFilter,
         WithinFilter,
         ("last_heard_at", DaysFilter),
         ("dag_id", ValuesFilter),
@@ -78,7 +75,7 @@ class RunListAdmin(LiveListAdmin[HarvestRun]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[HarvestRun], search_term: str
     ) -> tuple[QuerySet[HarvestRun], bool]:
-        return search(queryset, search_term, _meanings)
+        return search(queryset, search_term, meanings_of_run), False
 
     # Two facts that belong together share a cell: all is seen on a small screen, beside the navigation.
 
@@ -139,30 +136,3 @@ def _took(run: HarvestRun) -> str:
         return ""
     end = timezone.now() if running else run.airflow_ended_at or run.last_heard_at
     return parts.duration(end - start)
-
-
-def _meanings(word: str) -> Iterator[Q]:
-    """Yield what a word may mean, what an index answers first."""
-    if word.isdecimal() and len(word) <= MAX_COLLECTION_DIGITS:
-        yield Q(collection=word) | Q(collection=None, conf_collection_id=word)
-    yield Q(collection__in=Collection.objects.filter(name__icontains=word))
-    yield Q(dag_run_id__startswith=word)
-    yield _with_task(word)
-    yield _with_error(word)
-
-
-def _with_task(task_id: str) -> Q:
-    """Of the newest runs: a task may be in any number of them, and of one run any number of times."""
-    events = HarvestEvent.objects.filter(harvest_run=OuterRef("pk"), task_id=task_id)
-    having = HarvestRun.objects.filter(Exists(events))
-    runs = newest(having, "last_heard_at", of=HarvestRun.objects.all())
-    return Q(pk__in=list(runs.order_by().values_list("pk", flat=True)))
-
-
-def _with_error(text: str) -> Q:
-    """Of the newest errors, by the index of what ends a run."""
-    failures = newest(HarvestEvent.objects.filter(outcome=HarvestRun.Status.FAILED), "sns_timestamp")
-    found = failures.annotate(
-        **{key: KeyTextTransform(key, "rikolti_message") for key in ("exception", "traceback", "reason")}
-    ).filter(Q(exception__contains=text) | Q(traceback__contains=text) | Q(reason__contains=text))
-    return Q(pk__in=list(found.order_by().values_list("harvest_run_id", flat=True)))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import unfold.admin
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.options import get_content_type_for_model
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -18,11 +24,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextareaWidget
+from unfold.decorators import action as unfold_action
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from harvest import delivery, limits, telling, webhooks
+from harvest import airflow, delivery, limits, telling, webhooks
 from harvest.admin import parts
-from harvest.models import Subscription
+from harvest.admin.longlists import values_of
+from harvest.admin.runfilters import known_campuses
+from harvest.models import HarvestRun, Subscription
 from harvest.news import Kind
 
 KINDS = {
@@ -33,24 +42,8 @@ KINDS = {
 }
 
 
-class LinesField(forms.CharField):
-    """A list of strings, written one a line."""
-
-    def __init__(self, **options: Any) -> None:
-        widget = UnfoldAdminTextareaWidget(attrs={"rows": 3})
-        super().__init__(required=False, widget=widget, max_length=limits.MAX_FETCHED, **options)
-
-    def prepare_value(self, value: Any) -> Any:
-        return "\n".join(map(str, value)) if isinstance(value, list) else value
-
-    def clean(self, value: Any) -> list[str]:
-        return self._split(super().clean(value))
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return bool((initial or []) != self._split(data or ""))
-
-    def _split(self, text: str) -> list[str]:
-        return [line.strip() for line in text.splitlines() if line.strip()]
+#: In the history of the admin, which is kept when the subscription and its notices are gone.
+SENT_A_TEST = "Sent a test."
 
 
 class SubscriptionForm(forms.ModelForm[Subscription]):
@@ -59,17 +52,34 @@ class SubscriptionForm(forms.ModelForm[Subscription]):
         choices=[(kind.value, text) for kind, text in KINDS.items()],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
-    campuses = LinesField(
-        label=_("Campuses"), help_text=_("As the collections name them, one a line. None: all.")
+    campuses = forms.MultipleChoiceField(
+        label=_("Campuses"),
+        required=False,
+        help_text=_("Those that the collections name. None: all."),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
-    dag_ids = LinesField(
-        label=_("DAGs"), help_text=_("Such as harvest_collection, one a line. None: all.")
+    dag_ids = forms.MultipleChoiceField(
+        label=_("DAGs"),
+        required=False,
+        help_text=_("Those of Rikolti, and others that have runs. None: all."),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
 
     class Meta:
         model = Subscription
         fields = ("name", "active", "kinds", "collections", "campuses", "dag_ids", "channel", "address")
         help_texts = {"collections": _("None: all, and runs without a collection.")}
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # A misspelt one would be told nothing, in silence. (Whoever may not change it sees no fields.)
+        for name, known, gone in (
+            ("campuses", known_campuses(), gettext("%s (no collection has it now)")),
+            ("dag_ids", known_dag_ids(), gettext("%s (no run has it now)")),
+        ):
+            if name in self.fields:
+                chosen = getattr(self.instance, name)
+                self.fields[name].choices = _choices(known, chosen, gone)  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         """Check the address by the channel that it is for."""
@@ -78,6 +88,9 @@ class SubscriptionForm(forms.ModelForm[Subscription]):
         try:
             if address and channel == Subscription.Channel.MAIL:
                 validate_email(address)
+                if not delivery.may_be_mailed(address):
+                    text = gettext("Mail goes to these domains only: %s.")
+                    raise ValidationError(text % ", ".join(settings.NOTICE_MAIL_DOMAINS))
             elif address and channel == Subscription.Channel.WEBHOOK:
                 webhooks.check_url(address, guarded=settings.WEBHOOKS_GUARDED)
         except ValidationError as error:
@@ -94,6 +107,18 @@ class SubscriptionForm(forms.ModelForm[Subscription]):
         return super().save(commit)
 
 
+def known_dag_ids() -> list[str]:
+    """Return Rikolti's DAGs, then others that have runs."""
+    found = values_of(HarvestRun._meta.get_field("dag_id"), limits.MAX_CHOICES)
+    return [*airflow.DAG_IDS, *(one for one in found if one not in airflow.DAG_IDS)]
+
+
+def _choices(known: Sequence[str], chosen: Any, gone: str) -> list[tuple[str, str]]:
+    """Return what is known as choices, and what was chosen once, so that it can be kept."""
+    kept = [str(one) for one in chosen if one not in known] if isinstance(chosen, list) else []
+    return [*((one, one) for one in known), *((one, gone % one) for one in kept)]
+
+
 @admin.register(Subscription)
 class SubscriptionAdmin(unfold.admin.ModelAdmin, admin.ModelAdmin[Subscription]):
     form = SubscriptionForm
@@ -104,6 +129,7 @@ class SubscriptionAdmin(unfold.admin.ModelAdmin, admin.ModelAdmin[Subscription])
     autocomplete_fields = ("collections",)
     readonly_fields = ("owner", "inactive_reason", "notices")
     actions = ("send_test", "make_secret")
+    actions_submit_line = ("save_and_test",)
     fieldsets = (
         (None, {"fields": ("name", "owner", "active", "inactive_reason", "notices")}),
         (
@@ -139,15 +165,45 @@ class SubscriptionAdmin(unfold.admin.ModelAdmin, admin.ModelAdmin[Subscription])
 
     @admin.action(description=_("Send a test"), permissions=["change"])
     def send_test(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> None:
-        now = timezone.now()
         for subscription in queryset:
-            if subscription.active:
-                telling.write_test(subscription, now)
-                text = gettext("%s: a test is sent within a minute or two. See its notices.")
-                self.message_user(request, text % subscription, messages.SUCCESS)
-            else:
-                text = gettext("%s is not active: nothing is sent.") % subscription
-                self.message_user(request, text, messages.WARNING)
+            self._try(request, subscription)
+
+    @unfold_action(  # type: ignore[untyped-decorator]
+        description=_("Save and send a test"), permissions=["harvest.change_subscription"]
+    )
+    def save_and_test(self, request: HttpRequest, subscription: Subscription) -> None:
+        self._try(request, subscription)
+
+    def _try(self, request: HttpRequest, subscription: Subscription) -> None:
+        """Write a test, unless it would not be sent, or the person has had enough of them."""
+        level = messages.WARNING
+        if not subscription.active:
+            text = gettext("%s is not active: nothing is sent.") % subscription
+        elif not self._log_test(request, subscription):
+            text = gettext("%(one)s: nothing is sent. You may send %(most)d tests an hour.")
+            text %= {"one": subscription, "most": limits.MAX_TESTS}
+        else:
+            telling.write_test(subscription, timezone.now())
+            level = messages.SUCCESS
+            text = gettext("%s: a test is sent within a minute or two. See its notices.") % subscription
+        self.message_user(request, text, level)
+
+    def _log_test(self, request: HttpRequest, subscription: Subscription) -> bool:
+        """Write down that a person sends a test, and return True; or False where they may not now."""
+        person = request.user.pk or 0
+        sent = LogEntry.objects.filter(
+            user=person,
+            content_type=get_content_type_for_model(subscription),
+            change_message=SENT_A_TEST,
+            action_time__gt=timezone.now() - timedelta(hours=1),
+        )
+        with transaction.atomic():
+            # One after the other, of a person who asks twice at once.
+            get_user_model().objects.select_for_update().filter(pk=person).first()
+            if sent.count() >= limits.MAX_TESTS:
+                return False
+            self.log_change(request, subscription, SENT_A_TEST)
+            return True
 
     @admin.action(description=_("Make a new secret of a webhook, and show it"), permissions=["change"])
     def make_secret(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> HttpResponse | None:

@@ -83,7 +83,7 @@ def change_rows(changes: Iterable[RunChange]) -> list[ChangeRow]:
     return [
         ChangeRow(
             at=parts.moment(change.changed_at),
-            what=change.get_kind_display(),
+            what=_what(change),
             before=change.get_before_display() or parts.EMPTY,
             who=_who(change),
             note=change.note,
@@ -129,6 +129,12 @@ def picture_of(found: runtasks.RunTasks) -> SafeString | None:
         _("When the tasks were heard of"),
         _("One row a task, in the order of their first events. The table of tasks says the same."),
     )
+
+
+def _what(change: RunChange) -> str:
+    if change.confirmed:
+        return _("confirmed: %s") % change.get_before_display()
+    return str(change.get_kind_display())
 
 
 def _who(change: RunChange) -> str:

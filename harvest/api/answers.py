@@ -12,7 +12,7 @@ from harvest import limits, telling
 from harvest.airflow_api import version_of
 from harvest.airflowpages import log_page, run_page
 from harvest.models import Collection, HarvestEvent, HarvestRun
-from harvest.wording import one_line
+from harvest.wording import one_line, why
 
 
 class CollectionAnswer(serializers.ModelSerializer[Collection]):
@@ -29,7 +29,9 @@ class RunAnswer(serializers.ModelSerializer[HarvestRun]):
     collection = CollectionAnswer(
         allow_null=True, help_text="Null where the conf names none, or one that is not in the registry."
     )
-    why = serializers.SerializerMethodField(help_text="Why it failed, in one line; else empty.")
+    why = serializers.SerializerMethodField(
+        help_text="Why it failed, or is lost, in one line; else empty."
+    )
     url = serializers.SerializerMethodField(help_text="Its page.")
     airflow_url = serializers.SerializerMethodField(help_text="Its page in Airflow.")
 
@@ -39,8 +41,10 @@ class RunAnswer(serializers.ModelSerializer[HarvestRun]):
             "id",
             "status",
             "status_source",
+            "failed_since",
             "stale_since",
             "lost_since",
+            "lost_reason",
             "why",
             "tasks_done",
             "tasks_failed",
@@ -57,7 +61,7 @@ class RunAnswer(serializers.ModelSerializer[HarvestRun]):
         )
 
     def get_why(self, run: HarvestRun) -> str:
-        return one_line(run.failure_reason, limits.MAX_REASON)
+        return one_line(why(run), limits.MAX_REASON)
 
     @extend_schema_field(serializers.URLField())
     def get_url(self, run: HarvestRun) -> str:
@@ -76,7 +80,6 @@ class WholeRunAnswer(RunAnswer):
             "dag_run_conf",
             "status_set_at",
             "status_note",
-            "lost_reason",
             "reconciled_at",
             "look_again_at",
             "airflow_state",
@@ -143,7 +146,7 @@ class HealthAnswer(serializers.Serializer[Any]):
     running = serializers.IntegerField(help_text="Runs that run, the stale and the lost among them.")
     failed = serializers.IntegerField(help_text="Runs that failed, of all times.")
     failed_last_day = serializers.IntegerField(
-        help_text="Runs that failed, whose newest event is of the last 24 hours."
+        help_text="Runs that became failed in the last 24 hours, by an event or a decision of then."
     )
     stale = serializers.IntegerField(help_text="Runs that run, and have been silent for too long.")
     lost = serializers.IntegerField(help_text="Runs that Airflow knows no more.")

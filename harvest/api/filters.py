@@ -11,7 +11,7 @@ import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, QuerySet, TextField
+from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.http import QueryDict
 from django_filters.fields import IsoDateTimeField
@@ -20,8 +20,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import exceptions
 from rest_framework.request import Request
 
-from harvest import limits
-from harvest.models import Collection, HarvestEvent, HarvestRun
+from harvest import limits, searching
+from harvest.models import Collection, HarvestRun
 
 _WORDS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -83,6 +83,9 @@ class Text(django_filters.CharFilter):
 
 class RunFilter(django_filters.FilterSet):
     status = django_filters.ChoiceFilter(choices=HarvestRun.Status.choices, label="The status.")
+    status_source = django_filters.ChoiceFilter(
+        choices=HarvestRun.StatusSource.choices, label="What the status rests on."
+    )
     stale = YesOrNo("stale_since", "isnull", exclude=True, label="Whether it has been silent too long.")
     lost = YesOrNo("lost_since", "isnull", exclude=True, label="Whether Airflow knows it no more.")
     has_errors = YesOrNo(method="filter_errors", label="Whether any of its events is an error.")
@@ -91,12 +94,16 @@ class RunFilter(django_filters.FilterSet):
     host = Text("host", label="Airflow's address.")
     collection = Number("collection_id", label="The id of the collection.")
     campus = Text(method="filter_campus", label="A campus of the collection.")
+    q = Text(method="search", label="What the search of the admin's list would find.")
+    failed_after = Moment("failed_since", "gte", label="It became failed then, or later.")
     heard_after = Moment("last_heard_at", "gte", label="The newest event is not older than this.")
     heard_before = Moment("last_heard_at", "lt", label="The newest event is older than this.")
 
     def filter_errors(self, runs: QuerySet[HarvestRun], name: str, value: bool) -> QuerySet[HarvestRun]:
-        errors = Exists(HarvestEvent.objects.filter(harvest_run=OuterRef("pk"), error=True))
-        return runs.filter(errors if value else ~errors)
+        return runs.filter(errors__gt=0) if value else runs.filter(errors=0)
+
+    def search(self, runs: QuerySet[HarvestRun], name: str, value: str) -> QuerySet[HarvestRun]:
+        return searching.search(runs, value, searching.meanings_of_run)
 
     def filter_campus(self, runs: QuerySet[HarvestRun], name: str, value: str) -> QuerySet[HarvestRun]:
         return runs.filter(collection__in=_collections_of(value))

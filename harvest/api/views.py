@@ -83,13 +83,16 @@ class HealthView(APIView):
     @extend_schema(responses=answers.HealthAnswer)
     def get(self, request: Request) -> Response:
         runs, status = HarvestRun.objects, HarvestRun.Status
-        running, failed = runs.filter(status=status.RUNNING), runs.filter(status=status.FAILED)
+        running, failed = (
+            runs.filter(status=status.RUNNING),
+            runs.filter(failed_since__isnull=False),
+        )
         yesterday = timezone.now() - timedelta(days=1)
         return Response(
             {
                 "running": answers.count(running),
                 "failed": answers.count(failed),
-                "failed_last_day": answers.count(failed.filter(last_heard_at__gte=yesterday)),
+                "failed_last_day": answers.count(failed.filter(failed_since__gte=yesterday)),
                 "stale": answers.count(running.filter(stale_since__isnull=False)),
                 "lost": answers.count(runs.filter(lost_since__isnull=False)),
                 "rejected_waiting": answers.count(RejectedMessage.objects.filter(replayed_at=None)),

@@ -63,3 +63,12 @@ class RunChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} at {self.changed_at:%Y-%m-%d %H:%M:%S} UTC"
+
+    def made_it(self, status: str) -> bool:
+        """Return whether the run had another status until then."""
+        return self.kind == status != self.before
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether a person said no more than what the run was already."""
+        return self.kind == self.before

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.signals import pre_delete
+from django.dispatch import receiver
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from harvest import limits
@@ -30,7 +35,7 @@ class Subscription(models.Model):
         blank=True,
         default="",
         editable=False,
-        help_text=_("Said where it was switched off because it could not be told."),
+        help_text=_("Said where it was not a person who switched it off."),
     )
     kinds = models.JSONField(default=list, help_text=_("Which changes: failed, recovered, stale, lost."))
     collections = models.ManyToManyField(Collection, blank=True, related_name="+")
@@ -52,6 +57,21 @@ class Subscription(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+@receiver(pre_delete, sender=Collection)
+def switch_off_without_a_collection(instance: Collection, **_options: Any) -> None:
+    """A subscription to no collection is one to all: that is what nobody chose whose last is deleted."""
+    chosen = Subscription.collections.through.objects.filter(collection=instance)
+    ids = list(chosen.values_list("subscription", flat=True))
+    chosen.delete()  # of several that are deleted at once, each has to find the last
+    reason = gettext(
+        "Its last collection was deleted: %s. Choose others before it is switched on: without any it "
+        "tells of all."
+    )
+    Subscription.objects.filter(pk__in=ids, collections=None).update(
+        active=False, inactive_reason=(reason % instance)[: limits.MAX_REASON]
+    )
 
 
 class Notice(models.Model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
@@ -161,6 +162,14 @@ class HarvestRun(models.Model):
         editable=False,
         help_text=_("In one line: the last of the newest exception, else the reason that was given."),
     )
+    failed_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_(
+            "Of a failed run: when the event was published, or the decision made, that says so."
+        ),
+    )
     stale_since = models.DateTimeField(
         null=True,
         blank=True,
@@ -229,6 +238,11 @@ class HarvestRun(models.Model):
                 name="harvest_run_decision_has_date",
                 condition=Q(status_source="events") | Q(status_set_at__isnull=False),
             ),
+            models.CheckConstraint(
+                name="harvest_run_failure_has_date",
+                condition=Q(status="failed", failed_since__isnull=False)
+                | (~Q(status="failed") & Q(failed_since__isnull=True)),
+            ),
         )
         indexes = (
             models.Index(fields=("-last_heard_at", "-id"), name="run_newest_first"),
@@ -257,6 +271,11 @@ class HarvestRun(models.Model):
             models.Index(
                 fields=("-lost_since",), condition=Q(lost_since__isnull=False), name="run_lost"
             ),
+            models.Index(
+                fields=("-failed_since", "-id"),
+                condition=Q(failed_since__isnull=False),
+                name="run_newest_failure",
+            ),
             # The sweep's questions: silent (not looked at yet, and due again), ahead, overdue, unlinked;
             # untriggered begins with the triggers.
             models.Index(
@@ -279,6 +298,19 @@ class HarvestRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.dag_id} {self.dag_run_id}"
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Save it; the date of a failure follows from what says that it failed."""
+        self.failed_since = self._find_failed_since()
+        super().save(*args, **options)
+
+    def _find_failed_since(self) -> datetime | None:
+        if self.status != self.Status.FAILED:
+            return None
+        if self.status_source == self.StatusSource.EVENTS or self.status_set_at is None:
+            return self.last_heard_at
+        # Whoever says so once more, or later, makes it no newer.
+        return self.failed_since or max(self.status_set_at, self.last_heard_at)
 
     @property
     def key(self) -> airflow.RunKey:

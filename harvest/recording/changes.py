@@ -1,5 +1,6 @@
 """What became of a run, kept as history. Written in the transaction that changes the run, under its
-lock: one row a change, however many events, copies of events or sweeps say the same."""
+lock: one row a change, however many events, copies of events or sweeps say the same, and one a decision
+of a person, who may say the same for another reason."""
 
 from __future__ import annotations
 
@@ -38,9 +39,17 @@ class Standing:
 
 
 def keep_changes(
-    run: HarvestRun, before: Standing, at: datetime, *, user: User | None = None, quiet: bool = False
+    run: HarvestRun,
+    before: Standing,
+    at: datetime,
+    *,
+    decided: bool = False,
+    user: User | None = None,
+    quiet: bool = False,
 ) -> None:
     """Write down how a saved, locked run differs from what it was. ``quiet``: no news to people.
+
+    What a person ``decided`` is written down in any case, and is news where it changes the status.
 
     The version of its collection that is in production follows, too.
     """
@@ -49,7 +58,7 @@ def keep_changes(
     kinds = [
         kind
         for kind, changed in (
-            (Kind(now.status), now.status != before.status),
+            (Kind(now.status), decided or now.status != before.status),
             (Kind.STALE, now.stale and not before.stale),
             (Kind.LOST, now.lost and not before.lost),
         )
@@ -69,8 +78,8 @@ def keep_changes(
             note=run.lost_reason[:255] if kind == Kind.LOST else run.status_note,
             changed_at=at,
             quiet=quiet,
-            # That a run goes on is no news in itself: it only takes other news back.
-            considered_at=at if quiet or kind == Kind.RUNNING else None,
+            # That a run goes on, or is as it was, is no news: it only takes other news back.
+            considered_at=at if quiet or kind in (Kind.RUNNING, before.status) else None,
         )
         for kind in kinds
     )

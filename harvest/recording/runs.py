@@ -67,7 +67,7 @@ def set_status(
         run.status_note = note
         check_silence(run, now)
         run.save()
-        keep_changes(run, before, now, user=user)
+        keep_changes(run, before, now, decided=True, user=user)
 
 
 def mark_stale(run_id: int) -> HarvestRun | None:

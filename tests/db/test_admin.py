@@ -358,7 +358,7 @@ def test_message_that_is_not_believed_is_shown_with_what_to_do(
 
 def test_action_recomputes(staff: Client) -> None:
     run = recorded(factories.message())
-    HarvestRun.objects.update(status="failed")
+    HarvestRun.objects.update(status="failed", failed_since=run.last_heard_at)
 
     staff.post(list_url(HarvestRun), {"action": "recompute", "_selected_action": [run.pk]})
 

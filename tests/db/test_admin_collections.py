@@ -167,6 +167,7 @@ def test_queries_are_as_many_for_1000_runs_as_for_10(staff: Client, url: str) ->
                 dag_id="harvest_collection",
                 dag_run_id=f"run {number}",
                 status="succeeded" if number % 2 else "failed",
+                failed_since=None if number % 2 else START,
                 logical_date=START,
                 last_heard_at=START,
             )

@@ -11,6 +11,7 @@ from django.db import connection, models
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.html import escape
 
 from harvest import limits, recording
 from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
@@ -154,15 +155,19 @@ def test_lists_ask_the_database_for_no_more_than_they_show(staff: Client) -> Non
             assert sum(len(str(value)) for value in fetched) < 10 * KILOBYTE
 
 
-def test_filter_of_dags_offers_no_more_than_a_bound(staff: Client) -> None:
-    for number in range(3 * limits.MAX_CHOICES):
+def test_dag_is_written_where_there_are_too_many_to_choose_from(staff: Client) -> None:
+    for number in range(limits.MAX_CHOICES + 1):
         factories.make_run(dag_id=f"{number:04}" + "'" * (limits.MAX_ID - 4))
+    last = f"{limits.MAX_CHOICES:04}" + "'" * (limits.MAX_ID - 4)
 
-    text, _ = get(staff, list_url(HarvestRun))
-    chosen, _ = get(staff, list_url(HarvestRun) + "?dag_id=0003" + "'" * (limits.MAX_ID - 4))
+    every, _ = get(staff, list_url(HarvestRun) + "?dag_id=&status_source__exact=events")
+    chosen, _ = get(staff, list_url(HarvestRun) + f"?dag_id={last}")
 
-    assert text.count("?dag_id=") == limits.MAX_CHOICES
+    assert f"?dag_id={0:04}" not in every
+    assert '<input type="text" name="dag_id"' in every
+    assert f"{limits.MAX_CHOICES + 1} harvest runs" in " ".join(every.split())
     assert "1 harvest run" in " ".join(chosen.split())
+    assert f'value="{escape(last)}"' in chosen
 
 
 def test_what_is_cut_says_so_and_can_be_had_whole(staff: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from django.utils import timezone
 from pytest_django import Settings
 from standardwebhooks import Webhook
 
-from harvest import webhooks
-from harvest.models import Notice, RunChange, Subscription
+from harvest import limits, webhooks
+from harvest.models import Collection, Notice, RunChange, Subscription
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -23,13 +24,14 @@ LIST = "admin:harvest_subscription_changelist"
 ADD = "admin:harvest_subscription_add"
 PAGE = "admin:harvest_subscription_change"
 NOTICES = "admin:harvest_notice_changelist"
+BUTTON = "harvest_subscription_save_and_test"
 FORM = {
     "name": "failures",
     "active": "on",
     "kinds": ["failed", "recovered"],
     "collections": [],
-    "campuses": "UC Davis\r\n\r\n UCLA ",
-    "dag_ids": "",
+    "campuses": [],
+    "dag_ids": [],
     "channel": "mail",
     "address": "ada@example.org",
 }
@@ -68,25 +70,30 @@ def errors_of(client: Client, **changed: Any) -> dict[str, list[str]]:
 
 
 def test_person_subscribes(client: Client, ada: User) -> None:
-    collection = factories.make_collection()
+    collection = factories.make_collection(campus_names=["UC Davis", "UCLA", "UCSF"])
+    factories.make_run(dag_id="a_new_dag")
+    what = {
+        "collections": [collection.pk],
+        "campuses": ["UC Davis", "UCLA"],
+        "dag_ids": ["harvest_collection", "a_new_dag"],
+    }
 
-    client.post(reverse(ADD), {**FORM, "collections": [collection.pk]})
+    client.post(reverse(ADD), {**FORM, **what})
 
     subscription = Subscription.objects.get()
     assert subscription.owner == ada
     assert subscription.kinds == ["failed", "recovered"]
     assert subscription.campuses == ["UC Davis", "UCLA"]
-    assert subscription.dag_ids == []
+    assert subscription.dag_ids == ["harvest_collection", "a_new_dag"]
     assert list(subscription.collections.all()) == [collection]
 
 
 def test_form_shows_what_was_set(client: Client, ada: User) -> None:
-    client.post(reverse(ADD), FORM)
+    client.post(reverse(ADD), {**FORM, "dag_ids": ["harvest_collection"]})
 
     page = client.get(reverse(PAGE, args=[Subscription.objects.get().pk])).content.decode()
 
-    assert "UC Davis\nUCLA" in page
-    assert page.count("checked") >= 3
+    assert page.count("checked") >= 4
 
 
 @pytest.mark.parametrize(
@@ -101,7 +108,8 @@ def test_form_shows_what_was_set(client: Client, ada: User) -> None:
         ({"channel": "webhook", "address": "http://example.org/"}, "address"),
         ({"channel": "webhook", "address": "javascript:alert(1)"}, "address"),
         ({"channel": "pigeon"}, "channel"),
-        ({"campuses": "x" * 3_000}, "campuses"),
+        ({"campuses": ["UC Dravis"]}, "campuses"),
+        ({"dag_ids": ["harvest_colection"]}, "dag_ids"),
     ],
 )
 def test_form_refuses_what_can_not_be_told(
@@ -111,6 +119,28 @@ def test_form_refuses_what_can_not_be_told(
 
     assert list(errors_of(client, **changed)) == [field]
     assert not Subscription.objects.exists()
+
+
+def test_campus_that_no_collection_has_any_more_is_kept_and_said(client: Client, ada: User) -> None:
+    subscription = factories.make_subscription(ada, campuses=["UC Gone"], dag_ids=["gone_dag"])
+    page = reverse(PAGE, args=[subscription.pk])
+    kept = {**FORM, "name": "renamed", "campuses": ["UC Gone"], "dag_ids": ["gone_dag"]}
+
+    assert "UC Gone (no collection has it now)" in client.get(page).content.decode()
+    assert "gone_dag (no run has it now)" in client.get(page).content.decode()
+    assert client.post(page, kept).status_code == 302
+
+    subscription.refresh_from_db()
+    assert (subscription.name, subscription.campuses) == ("renamed", ["UC Gone"])
+
+
+def test_mail_goes_to_domains_that_are_allowed(client: Client, ada: User, settings: Settings) -> None:
+    settings.NOTICE_MAIL_DOMAINS = [".example.org"]
+
+    assert list(errors_of(client, address="ada@example.com")) == ["address"]
+    assert list(errors_of(client, address="ada@example.org.example.com")) == ["address"]
+    for address in ("ada@Example.org", "ada@lists.example.org"):
+        assert client.post(reverse(ADD), {**FORM, "address": address}).status_code == 302
 
 
 def test_subscriptions_of_others_are_not_to_be_seen(client: Client, ada: User) -> None:
@@ -198,6 +228,56 @@ def test_test_is_written_for_those_that_are_active(client: Client, ada: User) ->
     assert "off is not active" in page
     notice = Notice.objects.get()
     assert (notice.subscription, notice.kind, notice.state) == (on, "test", Notice.State.WAITING)
+
+
+def test_tests_are_so_many_an_hour_of_each_person(client: Client, ada: User) -> None:
+    for number in range(limits.MAX_TESTS - 1):
+        act(client, LIST, "send_test", factories.make_subscription(ada, name=str(number)))
+    Subscription.objects.all().delete()  # what was sent counts all the same
+    one, other = (factories.make_subscription(ada, name=name) for name in ("one", "other"))
+
+    page = act(client, LIST, "send_test", one, other).content.decode()
+
+    assert "one: a test is sent" in page
+    assert "5 tests an hour" in page
+    assert [notice.subscription for notice in Notice.objects.all()] == [one]
+    LogEntry.objects.update(action_time=timezone.now() - timedelta(hours=1))
+    assert "other: a test is sent" in act(client, LIST, "send_test", other).content.decode()
+
+
+def test_test_is_sent_from_the_page_itself(client: Client, ada: User) -> None:
+    subscription = factories.make_subscription(ada)
+    page = reverse(PAGE, args=[subscription.pk])
+    assert f'name="{BUTTON}"' in client.get(page).content.decode()
+
+    response = client.post(page, {**FORM, "address": "bob@example.org", BUTTON: ""}, follow=True)
+
+    assert "failures: a test is sent" in response.content.decode()
+    assert Notice.objects.get().subscription.address == "bob@example.org"
+    client.post(page, {**FORM, "active": "", BUTTON: ""})
+    assert Notice.objects.count() == 1
+
+
+def test_subscription_whose_only_collection_is_deleted_is_switched_off(
+    client: Client, ada: User
+) -> None:
+    first, second, third = (factories.make_collection(number) for number in (1, 2, 3))
+    only = factories.make_subscription(ada, name="only")
+    only.collections.set([first])
+    both = factories.make_subscription(ada, name="both")
+    both.collections.set([first, second])
+    more = factories.make_subscription(ada, name="more")
+    more.collections.set([first, third])
+    every = factories.make_subscription(ada, name="all")
+
+    Collection.objects.filter(pk__in=[1, 2]).delete()
+
+    active = {one.name: one.active for one in Subscription.objects.all()}
+    assert active == {"only": False, "both": False, "more": True, "all": True}
+    page = client.get(reverse(PAGE, args=[only.pk])).content.decode()
+    assert "Its last collection was deleted: Collection 1 (1)." in page
+    assert list(more.collections.all()) == [third]
+    assert every.inactive_reason == ""
 
 
 def test_subscription_that_is_switched_on_again_begins_anew(client: Client, ada: User) -> None:

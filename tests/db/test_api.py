@@ -16,6 +16,7 @@ from django.utils import timezone
 from rest_framework.authtoken.models import Token
 from rest_framework.throttling import UserRateThrottle
 
+from harvest import recording
 from harvest.api import answers, paging
 from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
 from tests import factories
@@ -154,6 +155,23 @@ def test_run_of_the_list_says_what_the_admin_does(api: Client) -> None:
     assert "dag_run_conf" not in answer
 
 
+def test_why_is_of_runs_that_failed_or_are_lost(api: Client) -> None:
+    decided = factories.make_run()
+    recording.set_status(decided.pk, HarvestRun.Status.FAILED, "the machine was shut down")
+    rerun = factories.make_run(failure_reason="KeyError: 'isShownAt'", errors=1)
+    lost = factories.make_run(lost_since=START, lost_reason="Airflow knows no such run")
+    failed = factories.make_run(status="failed", failure_reason="KeyError: 'isShownAt'")
+
+    found = {run["id"]: (run["why"], run["lost_reason"]) for run in ask(api, "/api/runs/")["results"]}
+
+    assert found == {
+        decided.pk: ("the machine was shut down", ""),
+        rerun.pk: ("", ""),
+        lost.pk: ("Airflow knows no such run", "Airflow knows no such run"),
+        failed.pk: ("KeyError: 'isShownAt'", ""),
+    }
+
+
 def test_run_by_itself_is_whole(api: Client) -> None:
     run = factories.make_run(dag_run_conf={"a": "b"}, airflow_state="success")
 
@@ -183,9 +201,12 @@ def two_runs() -> tuple[HarvestRun, HarvestRun]:
         stale_since=START,
         lost_since=START,
         last_heard_at=START + timedelta(days=1),
+        errors=1,
     )
     make_event(wanted, error=True)
-    rest = factories.make_run(collection=other, status="failed")
+    rest = factories.make_run(
+        collection=other, status="failed", status_source="airflow", status_set_at=START
+    )
     make_event(rest)
     return wanted, rest
 
@@ -194,6 +215,9 @@ def two_runs() -> tuple[HarvestRun, HarvestRun]:
     ("name", "value", "opposite"),
     [
         ("status", "running", "failed"),
+        ("status_source", "events", "airflow"),
+        ("q", "wanted", None),
+        ("q", "27551", "2"),
         ("stale", "true", "false"),
         ("lost", "1", "0"),
         ("has_errors", "true", "false"),
@@ -374,6 +398,8 @@ def test_health_counts_what_needs_a_look(api: Client) -> None:
     factories.make_run(stale_since=now, lost_since=now)
     factories.make_run(status="failed", last_heard_at=now)
     factories.make_run(status="failed", last_heard_at=now - timedelta(days=2))
+    late = factories.make_run(last_heard_at=now - timedelta(days=9))
+    recording.set_status(late.pk, HarvestRun.Status.FAILED, "the machine was shut down")
     factories.make_run(status="succeeded")
     for number, replayed_at in enumerate((None, now)):
         RejectedMessage.objects.create(
@@ -389,12 +415,25 @@ def test_health_counts_what_needs_a_look(api: Client) -> None:
 
     assert ask(api, "/api/health/") == {
         "running": 3,
-        "failed": 2,
-        "failed_last_day": 1,
+        "failed": 3,
+        "failed_last_day": 2,
         "stale": 2,
         "lost": 1,
         "rejected_waiting": 1,
     }
+
+
+def test_runs_that_failed_lately_are_filtered_by_the_verdict(api: Client) -> None:
+    now = timezone.now()
+    factories.make_run(status="failed", last_heard_at=now - timedelta(days=2))
+    late = factories.make_run(last_heard_at=now - timedelta(days=9))
+    recording.set_status(late.pk, HarvestRun.Status.FAILED, "the machine was shut down")
+    yesterday = (now - timedelta(days=1)).isoformat()
+
+    [found] = ask(api, "/api/runs/", failed_after=yesterday)["results"]
+
+    assert found["id"] == late.pk
+    assert found["failed_since"] >= yesterday
 
 
 def test_health_counts_so_far_and_no_further(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,6 +458,7 @@ def grow(number: int) -> None:
             host=HOST,
             collection_id=27551,
             status="failed",
+            failed_since=START,
             last_heard_at=START + timedelta(seconds=index),
         )
         for index in range(have, number)
@@ -448,6 +488,7 @@ def test_queries_are_as_many_with_10000_runs_as_with_100(api: Client) -> None:
         paths = (
             "/api/runs/?page_size=100",
             "/api/runs/?has_errors=true&campus=x&status=failed",
+            "/api/runs/?q=isShownAt&status_source=events",
             f"/api/runs/{run.pk}/",
             f"/api/runs/{run.pk}/events/",
             "/api/events/?page_size=100",

@@ -234,6 +234,19 @@ def test_mail_can_be_told_from_a_person_and_known_again(settings: Settings) -> N
     assert headers["Bcc"] is None
 
 
+def test_mail_to_a_domain_that_is_not_allowed_switches_off(settings: Settings) -> None:
+    settings.NOTICE_MAIL_DOMAINS = ["example.com"]
+    subscription = factories.make_subscription()
+
+    delivery.deliver(factories.make_notice(subscription).pk, 0)
+
+    subscription.refresh_from_db()
+    assert not mail.outbox
+    assert (subscription.active, subscription.inactive_reason) == (
+        False, "It could not be told: mail to this domain is not allowed.",
+    )  # fmt: skip
+
+
 def test_mail_to_two_lines_is_sent_to_nobody() -> None:
     subscription = factories.make_subscription(address="ada@example.org\nBcc: all@example.org")
 

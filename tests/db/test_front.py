@@ -55,6 +55,23 @@ def test_each_number_leads_to_the_list_that_it_counts(staff: Client) -> None:
         assert f'href="{number.url}"' in unescape(text_of(staff))
 
 
+def test_failure_counts_from_the_verdict_however_old_the_events_are(staff: Client) -> None:
+    now = timezone.now()
+    for days in range(12):
+        make_run(status="failed", last_heard_at=now - timedelta(days=days, hours=1))
+    run = make_run(last_heard_at=now - timedelta(days=9))
+    recording.set_status(run.pk, HarvestRun.Status.FAILED, "the machine was shut down")
+
+    shown = staff.get(FRONT).context
+
+    day, week = (number for number in shown["numbers"] if "failed in the last" in number.label)
+    assert (day.value, week.value) == (2, 8)
+    for number in (day, week):
+        assert run in staff.get(number.url).context["cl"].result_list
+    assert shown["failures"][0].run == run
+    assert f'datetime="{now:%Y-%m-%d}' in shown["failures"][0].at
+
+
 def test_quiet_is_said(staff: Client) -> None:
     make_run(status="succeeded", last_heard_at=timezone.now())
     assert "All is quiet" in text_of(staff)
@@ -204,6 +221,7 @@ def test_queries_are_the_same_for_many_runs(staff: Client) -> None:
                 dag_run_id=f"{index}",
                 logical_date=now,
                 status=("running", "failed", "succeeded")[index % 3],
+                failed_since=now if index % 3 == 1 else None,
                 last_heard_at=now - timedelta(minutes=index),
             )
             for index in range(HarvestRun.objects.count(), number)

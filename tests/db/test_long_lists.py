@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_celery_results.models import TaskResult
 
+from harvest import searching
 from harvest.admin import longlists
 from harvest.models import Collection, HarvestEvent, HarvestRun, RejectedMessage
 from tests import factories
@@ -194,7 +195,7 @@ def test_search_for_anything(staff: Client, model: type[Model], text: str) -> No
 def test_rejected_messages_are_searched_newest_first(
     staff: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(longlists, "SEARCHED", 2)
+    monkeypatch.setattr(searching, "SEARCHED", 2)
     old, new, newest = (make_rejected(number, body="the same") for number in range(3))
 
     assert found(staff, RejectedMessage, q="same") == {new, newest}
@@ -224,7 +225,7 @@ def test_filter_knows_all_dags_without_reading_all_runs(staff: Client) -> None:
 def test_task_results_are_listed_found_and_deleted(
     staff: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(longlists, "SEARCHED", 2)
+    monkeypatch.setattr(searching, "SEARCHED", 2)
     old = TaskResult.objects.create(task_id="a0", task_name="reconcile_runs")
     swept = TaskResult.objects.create(
         task_id="a1", task_name="reconcile_runs", periodic_task_name="sweep"
@@ -262,6 +263,8 @@ def counted_rows() -> None:
             last_heard_at=START + timedelta(seconds=number * 7919 % ROWS),
             stale_since=None if number % 50 else START,
             errors=0 if number % 50 else 1,
+            status="running" if number % 50 else "failed",
+            failed_since=None if number % 50 else START + timedelta(seconds=number),
         )
         for number in range(ROWS)
     )
@@ -285,6 +288,10 @@ def counted_rows() -> None:
         (HarvestRun.objects.filter(host="https://airflow-7.example.org"), "run_newest_of_host"),
         (HarvestRun.objects.filter(stale_since__isnull=False), "run_newest_stale"),
         (HarvestRun.objects.filter(errors__gt=0), "run_newest_with_errors"),
+        (
+            HarvestRun.objects.filter(failed_since__gte=START).order_by("-failed_since", "-pk"),
+            "run_newest_failure",
+        ),
         (HarvestRun.objects.filter(dag_run_id__startswith="run-77").order_by(), "harvest_run_identity"),
         (HarvestEvent.objects.all(), "event_newest"),
         (HarvestEvent.objects.filter(Q(outcome="failed")), "event_newest_of_outcome"),

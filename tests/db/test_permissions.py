@@ -16,6 +16,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.messages import get_messages
 from django.core.cache import cache
 from django.db import connection, transaction
 from django.http import HttpResponseBase
@@ -58,7 +59,7 @@ NOBODY = frozenset(("nobody",))
 #: There is no such method there.
 NONE = frozenset(("none",))
 
-#: Who may ask for an address by GET, and who may POST to it. PUT and DELETE are no more than a GET.
+#: Who may ask for an address by GET, and who may POST to it. PUT, PATCH, DELETE are no more than a GET.
 SITE = {
     "": (EVERYONE, EVERYONE),
     "admin/": (STAFF, STAFF),
@@ -342,9 +343,15 @@ def test_each_address_is_for_those_of_the_table(role: str) -> None:
 
 
 @on_sqlite_only
-@pytest.mark.parametrize("role", ["anonymous", "viewer", "superuser"])
+@pytest.mark.parametrize(
+    ("role", "methods"),
+    [
+        *((role, ("PATCH",)) for role in ROLES),
+        *((role, ("PUT", "DELETE")) for role in ("anonymous", "viewer", "superuser")),
+    ],
+)
 @pytest.mark.usefixtures("nothing_is_sent")
-def test_other_methods_show_no_more_and_change_nothing(role: str) -> None:
+def test_other_methods_show_no_more_and_change_nothing(role: str, methods: tuple[str, ...]) -> None:
     client, user = log_in(role)
     rows = make_rows(user)
     if role == "superuser":
@@ -352,7 +359,7 @@ def test_other_methods_show_no_more_and_change_nothing(role: str) -> None:
     before = contents()
     wrong = []
     for route, (get, _post) in table().items():
-        for method in ("PUT", "DELETE"):
+        for method in methods:
             if route == "admin/logout/":
                 continue  # which knows POST alone, and ends a session otherwise
             response = client.generic(method, address(route, rows))
@@ -381,6 +388,36 @@ def test_each_action_is_for_those_of_the_table(role: str) -> None:
         assert found == set(ACTIONS)
     else:
         assert found == {action for action, who in ACTIONS.items() if role in who}
+
+
+@on_sqlite_only
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.usefixtures("nothing_is_sent")
+def test_each_action_is_done_for_those_of_the_table_and_for_nobody_else(role: str) -> None:
+    client, user = log_in(role)
+    rows = make_rows(user)
+    client.get(reverse("admin:index"))  # which finds what the process keeps
+    cookies, before = SimpleCookie(client.cookies), contents()
+    wrong = []
+    for (model, action), who in ACTIONS.items():
+        with transaction.atomic():
+            client.cookies = SimpleCookie(cookies)
+            response = client.post(
+                f"/admin/{model}/", {"action": action, "_selected_action": [rows[model]]}
+            )
+            said = [str(one) for one in get_messages(response.wsgi_request)]
+            done = (
+                response.status_code < 400
+                and outcome("", response) == "yes"
+                and "No action selected." not in said
+                and "cl" not in (response.context or {})  # the list itself, as if nothing was asked
+            )
+            if done != (role in who or role == "superuser") or response.status_code == 500:
+                wrong.append(f"{model} {action}: {response.status_code} {said}")
+            if not done and contents() != before:
+                wrong.append(f"{model} {action} changed something")
+            transaction.set_rollback(True)
+    assert wrong == []
 
 
 def test_post_without_token_of_its_form_is_refused() -> None:

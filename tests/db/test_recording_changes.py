@@ -67,6 +67,39 @@ def test_change_by_a_person_says_who_and_why() -> None:
     assert (change.kind, change.source, change.note) == (Kind.FAILED, "person", "its disk is full")
 
 
+def test_each_decision_of_a_person_is_kept_and_only_a_new_status_is_news() -> None:
+    run, person = make_run(), User.objects.create(username="ada")
+    recording.set_status(run.pk, HarvestRun.Status.SUCCEEDED, "all is there", person)
+
+    recording.set_status(run.pk, HarvestRun.Status.SUCCEEDED, "counted once more", person)
+    recording.set_status(run.pk, None, "so say I", None)
+
+    kept = list(run.changes.order_by("pk"))
+    assert [(one.before, one.kind, one.note) for one in kept] == [
+        ("running", "succeeded", "all is there"),
+        ("succeeded", "succeeded", "counted once more"),
+        ("succeeded", "succeeded", "so say I"),
+    ]
+    assert [one.user for one in kept] == [person, person, None]
+    assert [one.considered_at is None for one in kept] == [True, False, False]
+
+
+def test_failure_has_the_date_of_what_made_it_one() -> None:
+    run_id = arrive(message(rikolti_message=FAILURE)).pk
+
+    def decide(status: HarvestRun.Status, why: str) -> HarvestRun:
+        recording.set_status(run_id, status, why)
+        return HarvestRun.objects.get(pk=run_id)
+
+    confirmed = decide(HarvestRun.Status.FAILED, "indeed")
+    assert confirmed.failed_since == confirmed.last_heard_at
+
+    assert decide(HarvestRun.Status.SUCCEEDED, "it did well").failed_since is None
+
+    failed_again = decide(HarvestRun.Status.FAILED, "it did not")
+    assert failed_again.failed_since == failed_again.status_set_at
+
+
 def test_change_to_stale_is_kept_once_for_many_sweeps() -> None:
     run = make_run(last_heard_at=timezone.now() - timedelta(days=1))
 

@@ -58,7 +58,7 @@ def test_lists_that_ask_by_themselves_and_probes_are_left_out(
 ) -> None:
     client.force_login(User.objects.create_superuser("staff"))
 
-    assert client.get(RUNS, headers={"X-Live-List": "1"}).status_code == 200
+    assert client.get(RUNS, headers={"X-Live": "1"}).status_code == 200
     assert client.get("/healthz").status_code == 200
 
     assert entries(caplog, "request_answered") == []

@@ -114,6 +114,39 @@ def test_run_of_10_000_events_takes_no_more_queries_and_rows_than_one_of_100(
     assert many_rows <= (few_rows + limits.MAX_ERRORS if page == "change" else 2 * limits.MAX_ATTEMPTS)
 
 
+def test_run_of_10_000_runs_takes_no_more_queries_than_one_of_100(
+    staff: Client, rows_read: list[int]
+) -> None:
+    """One that publishes a version: which ones came before it is told by the other runs."""
+    collection = factories.make_collection()
+    run = recorded(message(dag_id="publish_collection"))
+    run.target_version = "27551/vernacular_metadata_2026-11-24T05:21:45/"
+    run.status = HarvestRun.Status.SUCCEEDED
+    run.save()
+    text_of(staff, url_of(run))  # which finds what the process keeps
+    costs = []
+    for number in (100, 10_000):
+        HarvestRun.objects.bulk_create(
+            HarvestRun(
+                dag_id=f"dag {index % (number // 50)}",
+                dag_run_id=f"{index}",
+                host=f"https://airflow-{index % (number // 50)}.example.org",
+                collection=collection,
+                target_version=f"27551/{index}/",
+                status="succeeded",
+                logical_date=START - timedelta(minutes=index),
+                last_heard_at=START - timedelta(minutes=index),
+            )
+            for index in range(HarvestRun.objects.count(), number)
+        )
+        rows_read[0] = 0
+        with CaptureQueriesContext(connection) as queries:
+            assert "In production" in text_of(staff, url_of(run))
+        costs.append((len(queries), rows_read[0]))
+
+    assert costs[0] == costs[1]
+
+
 def test_page_shows_so_many_tasks_errors_and_events(staff: Client) -> None:
     run = make_run()
     HarvestEvent.objects.bulk_create(
@@ -271,6 +304,45 @@ def test_history_says_who_when_and_why(staff: Client) -> None:
     assert (row.what, row.before, row.who) == ("failed", "running", "staff")
     assert row.note == "the machine was shut down"
     assert "UTC" in row.at
+
+
+def test_repeated_decision_is_shown_and_moves_no_date(staff: Client) -> None:
+    run = recorded(message())
+    person = User.objects.get()
+    recording.set_status(run.pk, HarvestRun.Status.SUCCEEDED, "all is there", person)
+    first = run.changes.get().changed_at
+
+    staff.post(
+        url_of(run), {"initial-status": "succeeded", "status": "succeeded", "status_note": "counted"}
+    )
+
+    shown = staff.get(url_of(run)).context
+    assert [(row.what, row.before, row.note) for row in shown["changes"]] == [
+        ("confirmed: succeeded", "succeeded", "counted"),
+        ("succeeded", "running", "all is there"),
+    ]
+    assert shown["answer"].since == first
+    assert shown["answer"].note == "counted"
+
+
+def test_failed_run_that_is_confirmed_leaves_a_line(staff: Client) -> None:
+    run = recorded(failed(seconds=5))
+
+    recording.set_status(run.pk, None, "its disk is full", User.objects.get())
+
+    shown = staff.get(url_of(run)).context
+    assert [row.note for row in shown["changes"]] == ["its disk is full", ""]
+    assert shown["answer"].since == START + timedelta(seconds=5)
+
+
+def test_running_run_that_is_confirmed_has_run_since_it_began(staff: Client) -> None:
+    run = recorded(message())
+
+    recording.set_status(run.pk, None, "be patient", User.objects.get())
+
+    shown = staff.get(url_of(run)).context
+    assert [row.what for row in shown["changes"]] == ["confirmed: running"]
+    assert shown["answer"].since == START
 
 
 # --- Tasks ----------------------------------------------------------------------------------------

@@ -99,6 +99,7 @@ ORDER = (
     "exposition",
     "probes",
     "flower",
+    "searching",
     "provision",
     "permissions",
     "doctor.findings",

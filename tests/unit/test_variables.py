@@ -53,6 +53,7 @@ MISTAKES = {
     "WEB_CONCURRENCY": ("-1", "not a whole number"),
     "PUBLIC_URL": ("registry.example.org", "begins with neither https:// nor http://"),
     "EMAIL_URL": ("https://user:s3cr3t@mail.example.org", "begins with none of"),
+    "NOTICE_MAIL_DOMAINS": ("ada@example.org", "no host name"),
     "API_RATE": ("many", "write a number and"),
     "FLOWER_URL": ("flower.example.org", "begins with neither https:// nor http://"),
     "WORKER_CONCURRENCY": ("0", "not a whole number"),
