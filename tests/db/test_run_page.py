@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from html import unescape
 from typing import Any
@@ -151,6 +152,15 @@ def test_events_are_paged(staff: Client) -> None:
     assert len({row for rows in pages for row in rows}) == 120
     assert page("x") == page("-1") == pages[0]
     assert page("4") == page("9" * 30) == []
+
+
+def test_title_is_the_run_as_it_is_called_and_no_link_leads_to_an_empty_history(staff: Client) -> None:
+    run = recorded(message())
+    text = text_of(staff, url_of(run))
+
+    assert re.findall(r"<h1.*?</h1>", text)[0].count(f">{run.dag_id} {run.dag_run_id}<") == 1
+    assert url_of(run, "history") not in text
+    assert "What became of it" in text
 
 
 # --- The answer -----------------------------------------------------------------------------------
