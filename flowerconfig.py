@@ -5,11 +5,12 @@ Its names are Flower's options. They go before the environment's, and behind the
 
 import os
 import sys
+from logging import getLogger  # `logging` itself is the name of an option
 
 from django.core.exceptions import ImproperlyConfigured
 
 from avram import variables
-from harvest.flower import logins
+from harvest.flower import QuietStart, logins
 
 try:
     basic_auth = logins(os.environ)
@@ -18,3 +19,5 @@ except ImproperlyConfigured as error:
 
 # By itself Flower would listen on every address.
 address = variables.FLOWER_ADDRESS.read()
+
+getLogger("flower.inspector").addFilter(QuietStart())

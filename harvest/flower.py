@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import time
+from collections.abc import Callable, Mapping
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+
+#: Seconds after Flower's start in which it is no news that no worker answers: most start with it.
+STARTING_SECONDS = 60
+
+
+class QuietStart(logging.Filter):
+    """Leaves out that no worker answered Flower when it started, which asks once, and then by its pages.
+
+    It is for the log of Flower's inspector.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock, self._started = clock, clock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        nobody_answered = record.msg == "Inspect method %s failed"  # Other failures have a reason there.
+        return not nobody_answered or self._clock() - self._started > STARTING_SECONDS
 
 
 def logins(environ: Mapping[str, str]) -> list[str]:

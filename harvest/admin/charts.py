@@ -14,9 +14,10 @@ from html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-#: Units of the drawing, which scales to the room that it has.
-WIDTH, HEIGHT = 720, 200
-LEFT, RIGHT, TOP, BOTTOM = 44, 8, 10, 24
+#: Units of the drawing, which scales to the room that it has: from half its size on a phone to twice.
+#: The style sheet counters that for the text, which has room here for its largest.
+WIDTH, HEIGHT = 480, 170
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 28
 
 #: What a chart of queues shows.
 SPAN = timedelta(days=1)
@@ -126,6 +127,14 @@ def ceiling(value: int) -> int:
         scale *= 10
 
 
+def short(value: int) -> str:
+    """Return a number of an axis in few characters: 5000 is 5k. Those of :func:`ceiling` stay exact."""
+    for size, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if value >= size:
+            return f"{value // size}{letter}"
+    return str(value)
+
+
 def _unbroken(points: Sequence[Point], gap: float) -> Iterator[Sequence[Point]]:
     start = 0
     for index in range(1, len(points) + 1):
@@ -137,7 +146,8 @@ def _unbroken(points: Sequence[Point], gap: float) -> Iterator[Sequence[Point]]:
 def _svg(name: str, title: str, description: str, top: int, parts: Sequence[str]) -> SafeString:
     grid = "".join(
         f'<line class="chart-grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text class="chart-text" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:,}</text>'
+        f'<text class="chart-text" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
+        f"{short(value)}</text>"
         for value, y in ((value, _y(value, top)) for value in (0, top // 2, top))
     )
     return mark_safe(  # noqa: S308 - whatever is given is escaped, here and above
@@ -150,7 +160,7 @@ def _svg(name: str, title: str, description: str, top: int, parts: Sequence[str]
 
 
 def _label(x: float, text: str, anchor: str = "middle") -> str:
-    return f'<text class="chart-text" x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{text}</text>'
+    return f'<text class="chart-text" x="{x:.1f}" y="{HEIGHT - 7}" text-anchor="{anchor}">{text}</text>'
 
 
 def _x(share: float) -> float:

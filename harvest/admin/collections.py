@@ -8,8 +8,6 @@ from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -112,7 +110,7 @@ class CollectionAdmin(StartsRuns):
 
     @admin.display(description=_("last harvest"))
     def last_harvest(self, collection: Collection) -> str:
-        return _moment(getattr(collection, "harvested_at", None))
+        return parts.moment(getattr(collection, "harvested_at", None))
 
     @admin.display(description=_("runs"))
     def runs(self, collection: Collection) -> SafeString:
@@ -137,8 +135,8 @@ def _runs_table(pk: int) -> dict[str, Any]:
             [
                 parts.page_link(run, parts.status_word(run)),
                 run.dag_id,
-                _moment(run.logical_date),
-                _moment(run.last_heard_at),
+                parts.moment(run.logical_date),
+                parts.moment(run.last_heard_at),
                 parts.why_failed(run),
                 parts.external_link(run_page(run.key, version_of(run.host)), gettext("open")),
             ]
@@ -168,14 +166,10 @@ def _triggers_table(pk: int) -> dict[str, Any]:
             [
                 parts.page_link(made, parts.trigger_word(made)),
                 made.dag_id,
-                _moment(made.logical_date),
+                parts.moment(made.logical_date),
                 str(made.user or parts.EMPTY),
                 parts.one_line(made.stderr) or parts.EMPTY,
             ]
             for made in triggers.select_related("user").defer("stdout")[:SHOWN_TRIGGERS]
         ],
     }
-
-
-def _moment(moment: Any) -> str:
-    return date_format(timezone.localtime(moment), "DATETIME_FORMAT") if moment else parts.EMPTY

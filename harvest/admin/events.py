@@ -87,10 +87,11 @@ class HarvestEventAdmin(parts.ReadOnlyAdmin[HarvestEvent]):
     ) -> tuple[QuerySet[HarvestEvent], bool]:
         return search(queryset, search_term, _meanings)
 
-    def get_sortable_by(self, request: HttpRequest) -> tuple[str, ...]:
+    def get_sortable_by(self, request: HttpRequest) -> list[Any]:
         """The events of one run in any order; all events only by time, else all would be sorted."""
         of_a_run = "harvest_run__id__exact" in request.GET
-        return self.list_display if of_a_run else ("sns_timestamp",)
+        columns = super().get_sortable_by(request)
+        return columns if of_a_run else columns[:1]
 
     @admin.display(description=_("error"), ordering="error")
     def error_word(self, event: HarvestEvent) -> SafeString | str:

@@ -21,7 +21,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from harvest.admin import charts, parts
+from harvest.admin import charts, live, parts
 from harvest.admin.longlists import count_up_to_reach
 from harvest.models import HarvestRun, QueueReading, RejectedMessage
 
@@ -82,6 +82,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     numbers = [*(_run_numbers(now) if may_runs else ()), *(_rejected_numbers() if may_rejected else ())]
     return {
         **context,
+        "frame": "harvest/live_page.html" if live.is_asked_again(request) else "admin/base.html",
+        "live": live.PAGE,
         "numbers": numbers,
         "quiet": _quiet(numbers) if may_runs and may_rejected else "",
         "runs_chart": _runs_chart(now) if may_runs else None,

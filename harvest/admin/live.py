@@ -1,39 +1,52 @@
-"""A list that refreshes itself in the browser: harvest/static/harvest/live.js asks for it again."""
+"""Pages that refresh themselves in the browser: harvest/static/harvest/refresh.js asks for them again.
+
+It asks by the page's own address, with :data:`HEADER`. The answer has the parts that may have changed:
+without what is made for people, so that no message meant for them is used up unseen, and without a
+redirect of its own, which the script could not tell from one to the login.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.forms import Script
+from django.forms import Media, Script
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from harvest.admin.parts import M, ReadOnlyAdmin
 
 #: What the script sends with each request. The address stays that of the page.
-HEADER = "X-Live-List"
+HEADER = "X-Live"
+
+#: For a page that has parts with names, and the switch of harvest/live_switch.html.
+PAGE = Media(js=[Script("harvest/livepage.js", type="module")])  # type: ignore[list-item] # the stubs
+
+
+def is_asked_again(request: HttpRequest) -> bool:
+    """Return whether the browser asks for what it shows already."""
+    return HEADER in request.headers
+
+
+def answer(request: HttpRequest, response: HttpResponse, template: str) -> HttpResponse:
+    """Return a page's response, or what it answers to the script: by a template of what may change."""
+    if not is_asked_again(request):
+        return response
+    if isinstance(response, TemplateResponse):
+        response.template_name = template
+        return response
+    return HttpResponse(status=409)
 
 
 class LiveListAdmin(ReadOnlyAdmin[M]):
-    """A list whose rows and pages the browser renews.
-
-    It is asked by the list's own address, with :data:`HEADER`, and answers with the parts that may have
-    changed: without what is made for people, so that no message meant for them is used up unseen, and
-    without a redirect of its own, which the script could not tell from one to the login.
-    """
+    """A list whose rows and pages the browser renews."""
 
     list_before_template = "harvest/live_control.html"
 
     class Media:
-        js = (Script("harvest/live.js", type="module"),)
+        js = (Script("harvest/livelist.js", type="module"),)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         response = super().changelist_view(request, extra_context)
-        if HEADER not in request.headers:
-            return response
-        if isinstance(response, TemplateResponse):
-            response.template_name = "harvest/live_list.html"
-            return response
-        return HttpResponse(status=409)
+        return answer(request, response, "harvest/live_list.html")

@@ -73,8 +73,8 @@ class NoticeAdmin(parts.ReadOnlyAdmin[Notice]):
         return parts.failure_word(word) if notice.state == Notice.State.FAILED else word
 
     @admin.display(description=_("next attempt"), ordering="due_at")
-    def next_attempt(self, notice: Notice) -> object:
-        return notice.due_at if notice.state == Notice.State.WAITING else None
+    def next_attempt(self, notice: Notice) -> SafeString | str:
+        return parts.moment(notice.due_at if notice.state == Notice.State.WAITING else None)
 
     @admin.display(description=_("run"))
     def run(self, notice: Notice) -> SafeString | str:

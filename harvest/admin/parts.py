@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import django_stubs_ext
@@ -17,7 +19,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from harvest import limits
@@ -73,6 +75,26 @@ class ReadOnlyAdmin(unfold.admin.ModelAdmin, admin.ModelAdmin[M]):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return List
+
+    # Moments of the rows themselves, too, are in the zone of who looks.
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return [self._shown(name) for name in super().get_list_display(request)]
+
+    def get_sortable_by(self, request: HttpRequest) -> list[Any]:
+        return [self._shown(name) for name in super().get_sortable_by(request)]
+
+    def get_fieldsets(self, request: HttpRequest, obj: M | None = None) -> Any:
+        return [
+            (title, {**options, "fields": [self._shown(name) for name in options["fields"]]})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
+    def _shown(self, name: Any) -> Any:
+        """Return what shows a column of the model, if that is of moments, else its name."""
+        columns = {field.name: field for field in self.opts.concrete_fields}
+        field = columns.get(name) if isinstance(name, str) else None
+        return moment_column(field) if isinstance(field, models.DateTimeField) else name
 
     def of_list(self, queryset: models.QuerySet[M]) -> models.QuerySet[M]:
         """Return the rows as the list needs them: without columns that a message may fill."""
@@ -173,15 +195,29 @@ def look(name: str, word: str) -> SafeString:
     )
 
 
-def moment(at: datetime | None) -> SafeString | str:
+def moment(at: datetime | None, *, short: bool = False) -> SafeString | str:
     """Return a moment, or a dash for None. harvest/static/harvest/moments.js writes it in the viewer's
     zone, whichever way it came into the page; UTC stays as its title, and without scripts as its text.
+    A short one is written without seconds, and without the year that it is.
     """
     if at is None:
         return EMPTY
     at = at.astimezone(UTC)
     utc = f"{at:%Y-%m-%d %H:%M:%S} UTC"
-    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), utc, utc)
+    looks = mark_safe(' class="short"') if short else ""
+    return format_html('<time{} datetime="{}" title="{}">{}</time>', looks, at.isoformat(), utc, utc)
+
+
+@cache
+def moment_column(field: models.DateTimeField[Any, Any]) -> Callable[[models.Model], SafeString | str]:
+    """Return what shows a column of moments in a list or on a page, always the same for a column."""
+
+    @admin.display(description=field.verbose_name, ordering=field.name, empty_value=EMPTY)
+    def shown(row: models.Model) -> SafeString | str:
+        return moment(getattr(row, field.attname))
+
+    shown.__name__ = field.name
+    return shown
 
 
 def duration(span: timedelta) -> str:

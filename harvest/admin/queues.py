@@ -35,6 +35,8 @@ class Shown:
     """One queue on the page."""
 
     newest: QueueReading
+    read_at: SafeString | str
+    oldest_at: SafeString | str
     chart: SafeString
     is_fresh: bool
     #: The kind to redrive, for dead letters that may be redriven now.
@@ -76,7 +78,8 @@ class QueueReadingAdmin(parts.ReadOnlyAdmin[QueueReading]):
             "harvest/queues.html",
             title=gettext("Queues"),
             queues=shown,
-            unread=_unread(shown),
+            # After a fresh start there is nothing to worry about.
+            unread=_unread(shown) if shown or QueueReading.objects.exists() else None,
             redrives={
                 "headers": [
                     gettext(head)
@@ -96,12 +99,14 @@ class QueueReadingAdmin(parts.ReadOnlyAdmin[QueueReading]):
         if request.method == "POST":
             self._begin(request, Redrive.Kind(kind))
             return HttpResponseRedirect(reverse("admin:harvest_queues"))
+        newest = _newest_dead_letters(Redrive.Kind(kind))
         return self._page(
             request,
             "harvest/redrive.html",
             title=gettext("Redrive dead letters"),
             kind=Redrive.Kind(kind),
-            newest=_newest_dead_letters(Redrive.Kind(kind)),
+            newest=newest,
+            read_at=parts.moment(newest.read_at if newest else None),
         )
 
     def _begin(self, request: HttpRequest, kind: Redrive.Kind) -> None:
@@ -172,7 +177,7 @@ def state_word(one: Redrive) -> SafeString | str:
 
 def _row(one: Redrive) -> list[object]:
     user = one.user.get_username() if one.user else gettext("a command")
-    begun = f"{timezone.localtime(one.started_at):%Y-%m-%d %H:%M:%S}"
+    begun = parts.moment(one.started_at)
     return [begun, user, one.queue, one.get_way_display(), progress(one), one.rejected, state_word(one)]
 
 
@@ -190,7 +195,8 @@ def _shown(now: datetime, *, may_redrive: bool, open_kinds: set[str]) -> list[Sh
         chart = charts.depths(f"queue-{number}", gettext("Messages that wait"), {name: points}, now)
         can_be = may_redrive and kind not in open_kinds and newest.visible
         is_fresh = newest.read_at >= now - charts.GAP  # an older one says nothing of now
-        shown.append(Shown(newest, chart, is_fresh, kind if can_be else ""))
+        moments = parts.moment(newest.read_at), parts.moment(newest.oldest_at)
+        shown.append(Shown(newest, *moments, chart, is_fresh, kind if can_be else ""))
     # In the order of the settings: the raw queue goes first.
     return sorted(shown, key=lambda one: _place(names, one.newest))
 

@@ -39,8 +39,34 @@ logger = logging.getLogger(__name__)
 
 Reason = RejectedMessage.Reason
 
-#: What a person can do, beyond what the error says. Nothing here follows an address in a message.
+_ASK_THE_PUBLISHER = _(
+    "Show this page to who looks after Rikolti's publisher, if the message is one of its. If it is to "
+    "be understood as it is, have this code changed, and replay the message then. Else delete it."
+)
+_NO_EVENT = _(
+    "Events are JSON objects. If it came by Rikolti's topic, show this page to who looks after its "
+    "publisher; if not, find out who may send to the queue: see its policy. A replay does not help; you "
+    "may delete it."
+)
+
+#: What a person can do about each reason, beyond what the error says. Nothing here follows an address in
+#: a message.
 ADVICE = {
+    Reason.NOT_JSON: _NO_EVENT,
+    Reason.UNREASONABLE: _NO_EVENT,
+    Reason.NOT_AN_OBJECT: _NO_EVENT,
+    Reason.MISSING_KEY: _ASK_THE_PUBLISHER,
+    Reason.WRONG_TYPE: _ASK_THE_PUBLISHER,
+    Reason.BAD_STRING: _ASK_THE_PUBLISHER,
+    Reason.BAD_DATE: _ASK_THE_PUBLISHER,
+    Reason.UNKNOWN_VERSION: _(
+        "Rikolti's publisher is newer than this code. Bring this code up to date, and replay the "
+        "message then: its run lacks it until it is."
+    ),
+    Reason.FAULT: _(
+        "The fault is in this code, not in the message. Report the traceback above, and replay the "
+        "message when that is mended: its run lacks it until it is."
+    ),
     Reason.SUBSCRIPTION: _(
         "SNS asks whether this queue is to be subscribed to the topic. If you expect that, confirm it "
         "with the command below; if not, do nothing. An UnsubscribeConfirmation says that the "
@@ -168,6 +194,14 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
             beginning=Left("body", 2 * limits.MAX_LINE),
         ).defer("error", "body", "sqs_message")
 
+    def get_fieldsets(self, request: HttpRequest, obj: RejectedMessage | None = None) -> Any:
+        """There is a command for some, and no empty row for the others."""
+        (title, options), *others = super().get_fieldsets(request, obj)
+        if obj is None or self.command(obj) == parts.EMPTY:
+            fields = tuple(name for name in options["fields"] if name != "command")
+            options = {**options, "fields": fields}
+        return ((title, options), *others)
+
     def get_readonly_fields(self, request: HttpRequest, obj: RejectedMessage | None = None) -> list[str]:
         return flatten_fieldsets(self.fieldsets)
 
@@ -217,7 +251,7 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
 
     @admin.display(description=_("what to do"))
     def advice(self, message: RejectedMessage) -> str:
-        return str(ADVICE.get(Reason(message.reason), parts.EMPTY))
+        return str(ADVICE[Reason(message.reason)])
 
     @admin.display(description=_("command"))
     def command(self, message: RejectedMessage) -> SafeString | str:

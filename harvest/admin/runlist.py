@@ -31,19 +31,22 @@ from harvest.models import Collection, HarvestEvent, HarvestRun
 #: Digits of a collection's id. More are no number to any database.
 MAX_COLLECTION_DIGITS = 10
 
+#: What a status rests on, in the few words that there is room for.
+SOURCES = {
+    HarvestRun.StatusSource.EVENTS: _("by its events"),
+    HarvestRun.StatusSource.AIRFLOW: _("by Airflow"),
+    HarvestRun.StatusSource.PERSON: _("by hand"),
+}
+
 
 class RunListAdmin(LiveListAdmin[HarvestRun]):
     list_display = (
         "status_word",
-        "collection_name",
-        "dag_id",
+        "what",
         "why_failed",
         "tasks",
-        "logical",
         "started",
         "last_event",
-        "took",
-        "status_source",
         "airflow",
     )
     list_display_links = ("status_word",)
@@ -66,7 +69,7 @@ class RunListAdmin(LiveListAdmin[HarvestRun]):
         "a collection's id or name; how a DAG run id begins; a task's id, in the newest 500 runs; text "
         "of an error as it is written, in the newest 500 errors"
     )
-    sortable_by = ("status_word", "collection_name", "dag_id", "last_event")
+    sortable_by = ("status_word", "what", "last_event")
     show_facets = admin.ShowFacets.NEVER  # They count all runs, for each choice of each filter.
 
     def of_list(self, queryset: QuerySet[HarvestRun]) -> QuerySet[HarvestRun]:
@@ -77,12 +80,17 @@ class RunListAdmin(LiveListAdmin[HarvestRun]):
     ) -> tuple[QuerySet[HarvestRun], bool]:
         return search(queryset, search_term, _meanings)
 
+    # Two facts that belong together share a cell: all is seen on a small screen, beside the navigation.
+
     @admin.display(description=_("status"), ordering="status")
     def status_word(self, run: HarvestRun) -> SafeString:
-        return parts.status_word(run)
+        return _below(parts.status_word(run), str(SOURCES[HarvestRun.StatusSource(run.status_source)]))
 
-    @admin.display(description=_("collection"), ordering="collection__name")
-    def collection_name(self, run: HarvestRun) -> SafeString | str:
+    @admin.display(description=_("collection and DAG"), ordering="collection__name")
+    def what(self, run: HarvestRun) -> SafeString:
+        return _below(self._collection_of(run), run.dag_id)
+
+    def _collection_of(self, run: HarvestRun) -> SafeString | str:
         if run.collection is not None:
             return parts.page_link(run.collection)
         if run.conf_collection_id is not None:
@@ -102,31 +110,35 @@ class RunListAdmin(LiveListAdmin[HarvestRun]):
             return done
         return format_html("{}, {}", done, parts.failure_word(gettext("%d failed") % run.tasks_failed))
 
-    @admin.display(description=_("logical date"))
-    def logical(self, run: HarvestRun) -> SafeString | str:
-        return parts.moment(run.logical_date)
-
     @admin.display(description=_("started"))
-    def started(self, run: HarvestRun) -> SafeString | str:
-        return parts.moment(run.airflow_started_at or run.first_event_at)
+    def started(self, run: HarvestRun) -> SafeString:
+        logical = format_html("{} {}", gettext("logical"), parts.moment(run.logical_date, short=True))
+        return _below(parts.moment(run.airflow_started_at or run.first_event_at, short=True), logical)
 
     @admin.display(description=_("last event"), ordering="last_heard_at")
-    def last_event(self, run: HarvestRun) -> SafeString | str:
-        return parts.moment(run.last_heard_at)
-
-    @admin.display(description=_("took"))
-    def took(self, run: HarvestRun) -> str:
-        """From its start to its end, or to now while it runs; of a silent one nobody knows."""
-        start = run.airflow_started_at or run.first_event_at
-        silent = run.stale_since or run.lost_since
-        if start is None or (silent and run.status == HarvestRun.Status.RUNNING):
-            return parts.EMPTY
-        end = run.airflow_ended_at or run.last_heard_at
-        return parts.duration((timezone.now() if run.status == run.Status.RUNNING else end) - start)
+    def last_event(self, run: HarvestRun) -> SafeString:
+        took = _took(run)
+        return _below(parts.moment(run.last_heard_at, short=True), took and gettext("took %s") % took)
 
     @admin.display(description=_("Airflow"))
     def airflow(self, run: HarvestRun) -> SafeString | str:
         return parts.external_link(run_page(run.key, version_of(run.host)), gettext("open"))
+
+
+def _below(first: SafeString | str, second: SafeString | str) -> SafeString:
+    """Return two facts, the second in small print below the first."""
+    return format_html('<div><bdi>{}</bdi><div class="aside"><bdi>{}</bdi></div></div>', first, second)
+
+
+def _took(run: HarvestRun) -> str:
+    """From its start to its end, or to now while it runs; of a silent one nobody knows."""
+    start = run.airflow_started_at or run.first_event_at
+    silent = run.stale_since or run.lost_since
+    running = run.status == HarvestRun.Status.RUNNING
+    if start is None or (silent and running):
+        return ""
+    end = timezone.now() if running else run.airflow_ended_at or run.last_heard_at
+    return parts.duration(end - start)
 
 
 def _meanings(word: str) -> Iterator[Q]:

@@ -27,7 +27,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from harvest import limits, recording, tasks
-from harvest.admin import answer, asking, jsontree, parts, runtasks, taskrows
+from harvest.admin import answer, asking, jsontree, live, parts, runtasks, taskrows
 from harvest.admin.longlists import LAST_PAGE
 from harvest.airflow import run_page
 from harvest.airflow_api import version_of
@@ -74,7 +74,7 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
 
     @property
     def media(self) -> forms.Media:
-        return super().media + forms.Media(js=["harvest/ondemand.js"])
+        return super().media + forms.Media(js=["harvest/ondemand.js"]) + live.PAGE
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -152,6 +152,9 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
         return HttpResponseRedirect(reverse("admin:harvest_harvestrun_change", args=[run.pk]))
 
     # --- what is shown ---
+
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return live.answer(request, super().change_view(request, *args, **kwargs), "harvest/run.html")
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

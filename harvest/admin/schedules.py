@@ -51,19 +51,27 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 #: Beat writes down when a task ran last every three minutes. What is later than this does not run.
 LATE = timedelta(minutes=10)
 
+#: How the names of the pipeline's own tasks begin, which an operator may run.
+OUR_TASKS = "harvest."
+
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(ModelAdmin, beat.PeriodicTaskAdmin):
     form = PeriodicTaskForm
     date_hierarchy = None
-    list_display = ("name", "state", "words", "last_run_at", "next_run", "task")
+    list_display = ("name", "state", "words", "last_run", "next_run", "task")
     list_filter = ("enabled", "task")
     actions = ("run_now", "enable_tasks", "disable_tasks")
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Those of django-celery-beat, too, are only for who may change a schedule."""
         actions: dict[str, Any] = super().get_actions(request)
-        return actions if self.has_change_permission(request) else {}
+        if self.has_change_permission(request):
+            return actions
+        return {name: action for name, action in actions.items() if name == "run_now"}
+
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("harvest.run_schedule") or self.has_change_permission(request)
 
     @admin.display(description=_("state"), ordering="enabled")
     def state(self, task: PeriodicTask) -> SafeString | str:
@@ -78,19 +86,26 @@ class PeriodicTaskAdmin(ModelAdmin, beat.PeriodicTaskAdmin):
         return str(task.scheduler or parts.EMPTY)
 
     @admin.display(description=_("next run"))
-    def next_run(self, task: PeriodicTask) -> SafeString | datetime | str:
+    def next_run(self, task: PeriodicTask) -> SafeString | str:
         now = timezone.now()
         moment = next_run(task, now)
         if moment is None:
             return parts.EMPTY
         if moment < now - LATE:
             return parts.warning_word(gettext("overdue: does beat run?"))
-        return max(moment, now)
+        return parts.moment(max(moment, now))
 
-    @admin.action(description=_("Run now: send the task"))
+    @admin.display(description=_("last run"), ordering="last_run_at")
+    def last_run(self, task: PeriodicTask) -> SafeString | str:
+        return parts.moment(task.last_run_at)
+
+    @admin.action(description=_("Run now: send the task"), permissions=["run"])
     def run_now(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+        may_all = self.has_change_permission(request)
         for task in queryset:
             try:
+                if not (may_all or task.task.startswith(OUR_TASKS)):
+                    raise LookupError(gettext("it is none of the pipeline's own tasks"))
                 _send(task)
             except (LookupError, ValueError, OperationalError, OSError, *AwsError) as error:
                 text = gettext("%(name)s is not sent: %(error)s") % {"name": task.name, "error": error}

@@ -110,7 +110,11 @@ class SubscriptionAdmin(unfold.admin.ModelAdmin, admin.ModelAdmin[Subscription])
             _("What"),
             {
                 "fields": ("kinds", "collections", "campuses", "dag_ids"),
-                "description": _("Told are the runs that match all that is named here."),
+                "description": _(
+                    "Told are the runs that match all that is named here. It takes up to two minutes: a "
+                    "change is told when it has stood for one, so that what follows at once makes no "
+                    "second message."
+                ),
             },
         ),
         (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
-from rest_framework.exceptions import ValidationError
+from django.http import Http404
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
@@ -18,6 +19,8 @@ def answer_error(error: Exception, context: Any) -> Response | None:
     if isinstance(error, OperationalError | InterfaceError):
         detail = "The database is away or busy. Try again in a moment."
         return Response({"detail": detail}, 503, headers={"Retry-After": "5"})
+    if isinstance(error, Http404):
+        error = NotFound("There is none with this id.")  # Django would name our classes.
     response = exception_handler(error, context)
     if response is not None and isinstance(error, ValidationError):
         response.data = {"detail": "Some parameters are not valid.", "errors": response.data}

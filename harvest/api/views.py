@@ -71,7 +71,7 @@ class EventsOfRunViews(EventViews):
     @extend_schema(parameters=[OpenApiParameter("run_id", int, OpenApiParameter.PATH)])
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         if not HarvestRun.objects.filter(pk=kwargs["run_id"]).exists():
-            raise exceptions.NotFound
+            raise exceptions.NotFound("There is no run with this id.")
         return super().list(request, *args, **kwargs)
 
 

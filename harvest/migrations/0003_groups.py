@@ -23,7 +23,7 @@ VIEWER = {
     ),
 }
 OPERATOR = {
-    "harvest": ("reconcile_run", "set_status", "replay_message", "redrive_queue"),
+    "harvest": ("reconcile_run", "run_schedule", "set_status", "replay_message", "redrive_queue"),
 }
 PUBLISHER = {"harvest": ("trigger_run",)}
 

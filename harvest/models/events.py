@@ -168,4 +168,5 @@ class HarvestEvent(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.task_id or self.get_outcome_display()} at {self.sns_timestamp:%Y-%m-%d %H:%M:%S}"
+        what = self.task_id or self.get_outcome_display()
+        return f"{what} at {self.sns_timestamp:%Y-%m-%d %H:%M:%S} UTC"

@@ -41,7 +41,7 @@ class QueueReading(models.Model):
         permissions = (("redrive_queue", _("Can redrive dead letters")),)
 
     def __str__(self) -> str:
-        return f"{self.queue}: {self.visible} at {self.read_at:%Y-%m-%d %H:%M:%S}"
+        return f"{self.queue}: {self.visible} at {self.read_at:%Y-%m-%d %H:%M:%S} UTC"
 
     @property
     def threshold(self) -> int:
@@ -121,4 +121,4 @@ class Redrive(models.Model):
         indexes = (models.Index(fields=("-started_at",), name="redrive_newest"),)
 
     def __str__(self) -> str:
-        return f"{self.queue} at {self.started_at:%Y-%m-%d %H:%M:%S}"
+        return f"{self.queue} at {self.started_at:%Y-%m-%d %H:%M:%S} UTC"

@@ -79,7 +79,7 @@ class RejectedMessage(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.get_reason_display()} at {self.last_seen_at:%Y-%m-%d %H:%M:%S}"
+        return f"{self.get_reason_display()} at {self.last_seen_at:%Y-%m-%d %H:%M:%S} UTC"
 
     @property
     def whole_body(self) -> str:

@@ -212,6 +212,7 @@ class HarvestRun(models.Model):
         permissions = (
             ("set_status", _("Can set the status of a run")),
             ("reconcile_run", _("Can have a run looked at now")),
+            ("run_schedule", _("Can have a scheduled task run now")),
         )
         constraints = (
             models.UniqueConstraint(
@@ -336,4 +337,4 @@ class RunChange(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} at {self.changed_at:%Y-%m-%d %H:%M:%S}"
+        return f"{self.get_kind_display()} at {self.changed_at:%Y-%m-%d %H:%M:%S} UTC"

@@ -129,6 +129,7 @@ def test_make_run_shows_runs_and_ends_without_a_trace(tmp_path: Path) -> None:
     running, interrupted, ending = output.partition("SIGINT received")
     assert interrupted
     assert "Traceback" not in running
+    assert "Inspect method" not in running  # Flower asks before a worker can answer
     # Ctrl-C reaches the worker's children, too: one that was at work tells so, and its task comes again.
     assert "Traceback" not in ending or "Worker exited prematurely: signal 15 (SIGTERM)" in ending
     assert run.listening() == []

@@ -47,7 +47,8 @@ def covered(page: Page) -> str:
             const box = focused.getBoundingClientRect();
             const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
             const free = top && (top.contains(focused) || focused.contains(top));
-            return free ? "" : `${focused.outerHTML.slice(0, 100)} is under ${top?.outerHTML.slice(0, 100)}`;
+            const [one, other] = [focused, top].map(each => each?.outerHTML.slice(0, 100));
+            return free ? "" : `${one} is under ${other}`;
         }"""
     )
     return found

@@ -172,7 +172,7 @@ def test_moments_are_in_the_zone_of_who_looks_and_in_utc_on_hover(
     recording.record([factories.message()])
     with open_page(timezone_id="America/Los_Angeles") as page:
         log_in(page, superuser)
-        page.goto(reverse("admin:harvest_harvestrun_changelist"))
+        page.goto(reverse("admin:harvest_harvestevent_changelist"))
         moment = page.locator("main time[title='2026-11-24 05:21:34 UTC']").first
         expect(moment).to_have_text("2026-11-23 21:21:34")
 

@@ -88,11 +88,11 @@ def _rest(owner: User) -> dict[str, str]:
             QueueReading(
                 queue=name,
                 source=source,
-                read_at=NOW - timedelta(minutes=15 * ago),
+                read_at=NOW - timedelta(minutes=10 * ago),
                 visible=3 if source else (ago * 7) % 19,
                 in_flight=0 if source else 2,
             )
-            for ago in range(90)
+            for ago in range(140)
         )
     Redrive.objects.create(
         kind="events", queue="rikolti-events-dlq", total=12, taken=12, user=owner,

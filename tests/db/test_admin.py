@@ -91,6 +91,10 @@ def test_run_of_unknown_collection_says_so(staff: Client) -> None:
     assert "27551, not in the registry" in text_of(staff, list_url(HarvestRun))
 
 
+def dags_of(list_of_runs: str) -> list[str]:
+    return re.findall(r'"field-what.*?<div class="aside"><bdi>(\w+)', list_of_runs, re.DOTALL)
+
+
 def test_lost_run_is_seen_with_its_reason_and_filtered(staff: Client) -> None:
     lost = factories.make_run(
         stale_since=timezone.now(),
@@ -104,7 +108,7 @@ def test_lost_run_is_seen_with_its_reason_and_filtered(staff: Client) -> None:
 
     assert "running, lost" in text
     assert "DAGRun not found" in text
-    assert re.findall(r'"field-dag_id[^>]*>\s*(\w+)', text) == ["the_lost"]
+    assert dags_of(text) == ["the_lost"]
     page = text_of(staff, reverse("admin:harvest_harvestrun_change", args=[lost.pk]))
     assert "DAGRun not found" in page
 
@@ -116,7 +120,7 @@ def test_stale_run_is_seen_and_filtered(staff: Client) -> None:
     text = text_of(staff, list_url(HarvestRun, "?standing=stale"))
 
     assert "running, stale" in text
-    assert re.findall(r'"field-dag_id[^>]*>\s*(\w+)', text) == ["the_stale"]
+    assert dags_of(text) == ["the_stale"]
 
 
 def test_run_and_log_link_to_airflow(staff: Client) -> None:
@@ -176,6 +180,20 @@ def test_status_set_by_hand_stands_and_is_logged(staff: Client) -> None:
     entry = LogEntry.objects.get(object_id=run.pk)
     assert entry.user.get_username() == "staff"
     assert "Status" in entry.get_change_message()
+
+
+def test_decision_without_a_reason_is_said_at_the_top_and_at_its_field(staff: Client) -> None:
+    run = recorded(factories.message())
+
+    response = staff.post(page_url(run), {"initial-status": "running", "status": "failed"})
+
+    text = response.content.decode()
+    top, _answer, form = text.partition('<h2 id="answer"')
+    assert "Nothing is set yet:" in top
+    assert '<a href="#id_status_note">Reason</a>: This field is required.' in top
+    assert "This field is required." in form
+    run.refresh_from_db()
+    assert run.status == "running"
 
 
 def test_saving_without_a_change_decides_nothing(staff: Client) -> None:

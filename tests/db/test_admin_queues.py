@@ -86,6 +86,16 @@ def test_page_shows_each_queue_as_it_was_read_last(staff: Client) -> None:
     assert f'href="{CONFIRM}"' in page
 
 
+def test_fresh_start_is_no_alarm(staff: Client) -> None:
+    page = text_of(staff)
+
+    assert "The queues have not been read yet." in page
+    assert "does beat run?" not in page
+
+    make_reading("rikolti-events", ago=3 * 24 * 60)
+    assert "Not read in the last day: rikolti-events. Is it there, and does beat run?" in text_of(staff)
+
+
 def test_page_has_no_inline_style_nor_script_of_ours(staff: Client) -> None:
     make_reading(visible=500)
     make_redrive()

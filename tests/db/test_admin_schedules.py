@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -144,6 +144,26 @@ def test_run_now_says_what_is_not_sent(
 
     monkeypatch.setattr(reconcile_runs, "apply_async", refuse)
     assert "reconcile_runs is not sent: the queue is away" in run_now(staff, named("reconcile_runs"))
+
+
+def test_operator_runs_the_tasks_of_the_pipeline_and_changes_none(
+    client: Client, sent: list[Any]
+) -> None:
+    operator = User.objects.create_user("operator", is_staff=True)
+    operator.groups.add(Group.objects.get(name="operator"))
+    client.force_login(operator)
+    other = PeriodicTask.objects.create(
+        name="other", task="celery.backend_cleanup", interval=named("read_queues").interval
+    )
+
+    page = run_now(client, named("reconcile_runs"), other)
+
+    assert len(sent) == 1
+    assert "reconcile_runs is sent." in page
+    assert "other is not sent: it is none of the pipeline's own tasks" in page
+    data = {"action": "disable_tasks", "_selected_action": [named("reconcile_runs").pk]}
+    client.post(LIST, data)
+    assert named("reconcile_runs").enabled
 
 
 def test_viewer_sends_and_switches_nothing(client: Client, sent: list[Any]) -> None:

@@ -273,6 +273,7 @@ def test_what_is_not_there_is_said_in_json(api: Client, path: str) -> None:
 
     assert response.status_code == 404
     assert response.json()["detail"]
+    assert "matches the given query" not in response.json()["detail"]  # which names a class of ours
 
 
 def test_database_that_is_away_is_said_in_json(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:

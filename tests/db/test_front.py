@@ -125,6 +125,20 @@ def test_page_has_neither_inline_style_nor_script_of_ours(staff: Client) -> None
     assert "<script" not in own
 
 
+def test_script_gets_the_parts_that_may_have_changed_and_uses_up_no_message(staff: Client) -> None:
+    action = {"action": "recompute", "_selected_action": make_run().pk}
+    staff.post(reverse("admin:harvest_harvestrun_changelist"), action)
+
+    fresh = staff.get(FRONT, headers={"X-Live": "1"}).content.decode()
+
+    names = re.findall(r'data-live="(\w+)"', fresh)
+    assert names == ["numbers", "at", "failures", "runs", "queues"]
+    assert "<html" not in fresh
+    whole = text_of(staff)
+    assert names == re.findall(r'data-live="(\w+)"', whole)
+    assert "1 run is up to date." in whole
+
+
 def test_person_sees_what_a_person_may(client: Client) -> None:
     make_run(status="failed", dag_id="secret")
     viewer = User.objects.create_user("viewer", is_staff=True)

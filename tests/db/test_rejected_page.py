@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from html import unescape
 from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
+from django.utils.html import escape
 
 from harvest import limits, recording, tasks
+from harvest.admin.rejected import ADVICE
 from harvest.models import HarvestRun, RejectedMessage
 from harvest.sns import SqsMessage
 from tests.factories import message, sqs_message
@@ -55,6 +59,25 @@ def test_page_says_which_key_is_wrong_and_shows_the_message_as_json(staff: Clien
     assert (
         '<span class="json-key">logical_date</span>: <span class="json-text">"yesterday"</span>' in text
     )
+
+
+@pytest.mark.parametrize("reason", RejectedMessage.Reason)
+def test_each_reason_has_advice_and_only_what_can_be_confirmed_a_command(
+    staff: Client, reason: RejectedMessage.Reason
+) -> None:
+    waiting = rejected(sqs_message(json.dumps({"Type": "SubscriptionConfirmation", "TopicArn": "a"})))
+    RejectedMessage.objects.update(reason=reason)
+    page = staff.get(url_of(waiting))
+
+    assert len(str(ADVICE[reason])) > 50
+    assert escape(str(ADVICE[reason])) in page.content.decode()
+    # It has no token.
+    assert "command" not in flatten_fieldsets(page.context["adminform"].fieldsets)
+
+    body = {"Type": "SubscriptionConfirmation", "TopicArn": "a", "Token": "b"}
+    RejectedMessage.objects.update(body=json.dumps(body))
+    confirmed = staff.get(url_of(waiting)).content.decode()
+    assert ("aws sns confirm-subscription" in confirmed) == (reason == "subscription")
 
 
 def test_replay_of_one_shows_the_run_that_it_went_into(

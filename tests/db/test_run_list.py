@@ -22,7 +22,7 @@ from tests.factories import START, make_collection, make_run
 pytestmark = pytest.mark.django_db
 
 RUNS = reverse("admin:harvest_harvestrun_changelist")
-ASKED_BY_THE_PAGE = {"X-Live-List": "1"}
+ASKED_BY_THE_PAGE = {"X-Live": "1"}
 
 
 @pytest.fixture
@@ -62,8 +62,10 @@ def test_row_tells_tasks_times_and_source(staff: Client) -> None:
     assert "1 done, " in text
     assert "</span> 1 failed</span>" in text
     assert "KeyError: &#x27;isShownAt&#x27;" in text
-    assert "1 h 2 min" in text
-    assert '<time datetime="2026-11-24T06:23:39+00:00" title="2026-11-24 06:23:39 UTC">' in text
+    assert "by its events" in text
+    assert "took 1 h 2 min" in text
+    last = '<time class="short" datetime="2026-11-24T06:23:39+00:00" title="2026-11-24 06:23:39 UTC">'
+    assert last in text
     assert f'href="{factories.HOST}/dags/harvest_collection/grid?' in text
 
 

@@ -166,6 +166,22 @@ def test_title_is_the_run_as_it_is_called_and_no_link_leads_to_an_empty_history(
 # --- The answer -----------------------------------------------------------------------------------
 
 
+def test_page_of_a_running_run_refreshes_itself_by_its_parts(staff: Client) -> None:
+    run = recorded(message())
+    whole = text_of(staff, url_of(run))
+
+    asked_again = staff.get(url_of(run), headers={"X-Live": "1"})
+    fresh = asked_again.content.decode()
+
+    assert "<html" not in fresh
+    assert re.findall(r'data-live="(\w+)"', fresh) == ["answer", "errors", "tasks", "changes", "events"]
+    assert re.findall(r'data-live="(\w+)"', whole) == re.findall(r'data-live="(\w+)"', fresh)
+    assert 'id="live-switch"' in whole
+    gone = reverse("admin:harvest_harvestrun_change", args=[run.pk + 1])
+    assert staff.get(gone, headers={"X-Live": "1"}).status_code == 409
+    assert 'id="live-switch"' not in text_of(staff, url_of(recorded(failed(seconds=5))))
+
+
 def test_answer_says_status_why_and_who_decided(staff: Client) -> None:
     run = recorded(task_error(task_id=MAPPED, map_index=7), failed(seconds=5))
 

@@ -58,7 +58,7 @@ def test_lines_go_from_left_to_right_and_stay_inside() -> None:
 
     (drawn,) = svg.findall(f"{SVG}polyline")
     points = [tuple(map(float, point.split(","))) for point in drawn.attrib["points"].split()]
-    assert [x for x, _ in points] == [charts.LEFT, 378.0, charts.WIDTH - charts.RIGHT]
+    assert [x for x, _ in points] == [charts.LEFT, 262.0, charts.WIDTH - charts.RIGHT]
     assert points[1][1] == charts.TOP
 
 
@@ -95,6 +95,12 @@ def test_axis_ends_at_a_round_number_not_far_above(value: int) -> None:
 
     assert max(value, 2) <= top <= max(2.5 * value, 2)
     assert top % 2 == 0
+
+
+def test_numbers_of_an_axis_are_short_and_exact() -> None:
+    assert [charts.short(value) for value in (0, 2, 500, 1_000, 5_000, 200_000, 10_000_000)] == [
+        "0", "2", "500", "1k", "5k", "200k", "10M",
+    ]  # fmt: skip
 
 
 def test_axes_grow_with_their_values() -> None:

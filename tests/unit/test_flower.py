@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
 from harvest import remotecommands
-from harvest.flower import logins
+from harvest.flower import STARTING_SECONDS, QuietStart, logins
 from harvest.remotecontrol import Command
 
 
@@ -98,3 +99,16 @@ def test_rate_that_would_hold_tasks_too_long_or_is_none_is_refused(limit: Any) -
 
     assert "error" in answer
     assert task.rate_limit is None
+
+
+def test_that_no_worker_answers_is_no_warning_while_they_start() -> None:
+    now = [0.0]
+    quiet = QuietStart(clock=lambda: now[0])
+
+    def said(text: str) -> bool:
+        return bool(quiet.filter(logging.LogRecord("", logging.WARNING, "", 1, text, ("stats",), None)))
+
+    assert not said("Inspect method %s failed")
+    assert said("Inspect method %s failed: %s")  # with a reason
+    now[0] = STARTING_SECONDS + 1
+    assert said("Inspect method %s failed")

@@ -9,12 +9,19 @@
         `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ` +
         `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 
+    /** Without seconds, and without the year that it is. */
+    function short(text) {
+        const year = `${new Date().getFullYear()}-`;
+        return (text.startsWith(year) ? text.slice(year.length) : text).slice(0, -":00".length);
+    }
+
     function rewrite(root) {
         const times = [...root.querySelectorAll("time[datetime]")];
         if (root instanceof Element && root.matches("time[datetime]")) times.push(root);
         for (const time of times) {
             const at = new Date(time.dateTime);
-            const text = Number.isNaN(at.getTime()) ? time.textContent : local(at);
+            if (Number.isNaN(at.getTime())) continue;
+            const text = time.classList.contains("short") ? short(local(at)) : local(at);
             if (time.textContent !== text) time.textContent = text;
         }
     }

@@ -1,98 +1,18 @@
-// A list that refreshes itself: asks for the page's own address again and renews rows and page numbers,
-// while whatever a person has ticked, focused or marked stays.
-//
-// One request at a time, the next some seconds after its answer; none in a hidden tab. The switch is
-// remembered. Where the server is away, or the session has ended, it says so and stops.
+// A list that refreshes itself: renews rows and page numbers, while whatever a person has ticked, focused
+// or marked stays.
 
-const EVERY = 5_000; // milliseconds between an answer and the next question
-const PATIENCE = 15_000; // for one answer
-const MOST_FAILURES = 3; // in a row, each waited for twice as long as the one before
-const KEPT_AS = "harvest.live-list";
+import { follow, isLive, isMarked } from "./refresh.js";
 
-const control = document.getElementById("live");
 const list = document.getElementById("live-list");
 const pages = document.getElementById("live-pages");
-const toggle = document.getElementById("live-switch");
-const word = document.getElementById("live-word");
-const trouble = document.getElementById("live-trouble");
 
 /** What the server wrote for each row's cells, to see which of them changed. */
 const written = new WeakMap();
 
-let timer = null;
-let request = null;
-let failures = 0;
-let updated = new Date();
-
-const two = number => String(number).padStart(2, "0");
-const clock = at => `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
-
-/** Say in a person's words how things are. Troubles are read out, the rest is not. */
-function say(state) {
-    control.dataset.state = state;
-    const text = `${control.dataset[state]} ${clock(updated)}`;
-    const calm = state === "updated" || state === "off";
-    word.textContent = calm ? text : "";
-    if (trouble.textContent !== (calm ? "" : text)) trouble.textContent = calm ? "" : text;
-}
-
-function stop(state) {
-    clearTimeout(timer);
-    timer = null;
-    request?.abort();
-    request = null;
-    say(state);
-}
-
-function plan(wait) {
-    clearTimeout(timer);
-    timer = setTimeout(ask, wait);
-}
-
-async function ask() {
-    if (request || document.hidden || !toggle.checked) return;
-    const own = (request = new AbortController());
-    const limit = setTimeout(() => own.abort(), PATIENCE);
-    let answer, text;
-    try {
-        answer = await fetch(location.href, {
-            headers: { "X-Live-List": "1" },
-            redirect: "manual", // to the login
-            cache: "no-store",
-            signal: own.signal,
-        });
-        text = answer.ok ? await answer.text() : "";
-    } catch {
-        answer = null;
-    } finally {
-        clearTimeout(limit);
-    }
-    if (request !== own) return; // stopped meanwhile
-    request = null;
-
-    if (answer === null || answer.status >= 500) {
-        failures += 1;
-        if (failures >= MOST_FAILURES) return stop("stopped");
-        say("away");
-        return plan(EVERY * 2 ** failures);
-    }
-    failures = 0;
-    if (answer.type === "opaqueredirect") return stop("ended");
-    if (!answer.ok) return stop("refused");
-    if (!isInUse()) {
-        renew(new DOMParser().parseFromString(text, "text/html"));
-        updated = new Date();
-        say("updated");
-    }
-    plan(EVERY);
-}
-
 /** Whether text of the list is marked, or all runs of all pages are ticked: then it stays as it is. */
 function isInUse() {
-    const marked = getSelection();
     const across = document.querySelector("#changelist-form input.select-across");
-    return (!marked.isCollapsed && marked.intersectsNode?.(list)) ||
-        (!marked.isCollapsed && list.contains(marked.anchorNode)) || across?.value === "1";
+    return isMarked(list) || across?.value === "1";
 }
 
 // --- Renewing ------------------------------------------------------------------------------------
@@ -212,41 +132,16 @@ function tick(event) {
 
 // --- Start ---------------------------------------------------------------------------------------
 
-function remember(on) {
-    try {
-        if (on) localStorage.removeItem(KEPT_AS);
-        else localStorage.setItem(KEPT_AS, "off");
-    } catch { /* a browser that keeps nothing: the switch holds for this page */ }
-}
-
-function isOff() {
-    try {
-        return localStorage.getItem(KEPT_AS) === "off";
-    } catch {
-        return false;
-    }
-}
-
-if (control && list && pages) {
+if (isLive && list && pages) {
     if (tableOf(list)) [...tableOf(list).tBodies].forEach(write);
 
     // Modules run before the page's own event, with which the theme's script starts.
     const actions = window.Actions;
     if (actions) window.Actions = (_boxes, options) => actions(boxes, options);
 
-    toggle.checked = !isOff();
-    toggle.addEventListener("change", () => {
-        remember(toggle.checked);
-        failures = 0;
-        if (toggle.checked) plan(0);
-        else stop("off");
+    follow(5, fresh => {
+        if (isInUse()) return false;
+        renew(fresh);
+        return true;
     });
-    document.addEventListener("visibilitychange", () => {
-        const runs = toggle.checked && ["updated", "away"].includes(control.dataset.state);
-        if (document.hidden) clearTimeout(timer);
-        else if (runs && !request) plan(0);
-    });
-    control.hidden = false;
-    say(toggle.checked ? "updated" : "off");
-    if (toggle.checked) plan(EVERY);
 }
