@@ -195,3 +195,12 @@ def test_run_of_a_thousand_tasks_fits_a_telephone(open_page: OpenPage, superuser
         expect(page.get_by_role("region", name="Table of tasks")).to_contain_text("940 mapped")
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= NARROW["width"]
+        high = page.evaluate("document.documentElement.scrollHeight")
+        assert high <= 8 * NARROW["height"]
+
+        page.locator(".timeline").get_by_role("link", name="mapping.map_page").focus()
+        assert outlined(page)
+        page.keyboard.press("Enter")
+        opened = page.get_by_role("table", name="mapping.map_page")
+        expect(opened).to_contain_text("[49]")
+        expect(opened).to_be_in_viewport()
