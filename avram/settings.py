@@ -136,6 +136,8 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
+LOGIN_REDIRECT_URL = "admin:index"  # of a login without a page to go on to
+
 STATIC_URL = "static/"
 # Served from the packages that bring them: there is nothing to collect.
 WHITENOISE_USE_FINDERS = True

@@ -98,8 +98,11 @@ MAX_TESTS = 5
 #: Choices that a filter beside a list offers. Rikolti has five DAGs; a stranger may invent any number.
 MAX_CHOICES = 50
 
-#: Rows of tasks on a run's page, by the first event of each. Rikolti's DAGs have some twenty tasks.
+#: Rows of tasks on a run's page, which has pages of them. Rikolti's DAGs have some twenty tasks.
 MAX_TASKS = 60
+
+#: Failed tasks of a run that come before the others on its page. Rikolti's DAGs have some twenty tasks.
+MAX_FAILED_TASKS = 1000
 
 #: Events from which a page tells of attempts. Airflow tries a task a few times; clearing has no end.
 MAX_ATTEMPTS = 200

@@ -133,6 +133,12 @@ class ReadOnlyAdmin(MomentsAdmin[M], unfold.admin.ModelAdmin, admin.ModelAdmin[M
     ) -> Paginator[M]:
         return LongListPaginator(queryset, per_page, *args, asked_for=page_asked_for(request), **kwargs)
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """No link to the admin's own log of changes: it knows none of what the pipeline does."""
+        return super().render_change_form(request, {**context, "show_history": False}, *args, **kwargs)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

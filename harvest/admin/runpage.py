@@ -175,7 +175,8 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
 
     def page(self, request: HttpRequest, run: HarvestRun) -> dict[str, Any]:
         """Return what the template of a run's page is made of."""
-        found = runtasks.tasks_of_run(run)
+        tasks_number = page_number(request, "tasks")
+        found = runtasks.tasks_of_run(run, tasks_number)
         changes = list(
             RunChange.objects.filter(harvest_run=run).select_related("user")[: limits.MAX_CHANGES]
         )
@@ -207,7 +208,8 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
             "more_errors": numbers["errors"] - len(found.errors),
             "picture": taskrows.picture_of(found),
             "tasks": taskrows.task_rows(run, found),
-            "more_tasks": found.more,
+            "tasks_before": tasks_number - 1,
+            "tasks_after": tasks_number + 1 if found.more else None,
             "events": taskrows.event_rows(run, events[: limits.MAX_ROWS]),
             "events_before": number - 1,
             "events_after": number + 1 if len(events) > limits.MAX_ROWS else None,

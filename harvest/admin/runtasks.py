@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, TextField
+from django.db.models import Case, Count, Exists, Max, Min, OuterRef, Q, QuerySet, TextField, When
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Left, Right
 from django.utils.functional import cached_property
@@ -57,7 +57,8 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class RunTasks:
-    """The tasks of a run, by the first event of each. ``more``: there are more than a page shows.
+    """A page of a run's tasks: first those that failed in their newest attempt, then the others, each by
+    its first event. ``more``: there is another page.
 
     ``errors`` are the newest of the run, also those of the run as a whole. Each has ``mended``: a later
     attempt of the same is known.
@@ -68,12 +69,12 @@ class RunTasks:
     errors: Sequence[HarvestEvent]
 
 
-def tasks_of_run(run: HarvestRun) -> RunTasks:
-    """Return what a run's page says of its tasks, by five queries of bounded answers."""
-    rows = {group["task_id"]: TaskRow(**group) for group in _groups(run)}
-    for task_id, failed in _failed_instances(run):
-        if task_id in rows:
-            rows[task_id].failed = failed
+def tasks_of_run(run: HarvestRun, page: int = 1) -> RunTasks:
+    """Return what a page of a run, from 1, says of its tasks, by four queries of bounded answers."""
+    failed = dict(_failed(run))
+    rows = {group["task_id"]: TaskRow(**group) for group in _groups(run, list(failed), page)}
+    for task_id, row in rows.items():
+        row.failed = failed.get(task_id, 0)
     for task in tasks_of(_told(run, rows.values())):
         rows[task.task_id].instance = task.instances[0]
     errors = list(
@@ -88,7 +89,8 @@ def tasks_of_run(run: HarvestRun) -> RunTasks:
     return RunTasks(shown[: limits.MAX_TASKS], len(shown) > limits.MAX_TASKS, errors)
 
 
-def _groups(run: HarvestRun) -> Iterable[Any]:
+def _groups(run: HarvestRun, failed: Sequence[Any], page: int) -> Iterable[Any]:
+    """Return the numbers of each task of a page, and those of one more where there is another page."""
     grouped = run.events.filter(task_id__isnull=False).order_by().values("task_id")
     counted = grouped.annotate(
         first_at=Min("sns_timestamp"),
@@ -97,14 +99,20 @@ def _groups(run: HarvestRun) -> Iterable[Any]:
         mapped=Count("map_index", filter=MAPPED, distinct=True),
         not_mapped=Count("sns_timestamp", filter=NOT_MAPPED),
     )
-    return counted.order_by("first_at", "task_id")[: limits.MAX_TASKS + 1]
+    failed_first = Case(When(task_id__in=failed, then=0), default=1)
+    start = (page - 1) * limits.MAX_TASKS
+    return counted.order_by(failed_first, "first_at", "task_id")[start : start + limits.MAX_TASKS + 1]
 
 
-def _failed_instances(run: HarvestRun) -> Iterable[tuple[str | None, int]]:
-    """Return how many mapped instances failed in their newest attempt, by task."""
-    failed = run.events.filter(MAPPED, ~_is_mended(), error=True, task_id__isnull=False)
-    counted = failed.order_by().values("task_id").annotate(number=Count("map_index", distinct=True))
-    return counted.order_by("-number").values_list("task_id", "number")[: limits.MAX_TASKS]
+def _failed(run: HarvestRun) -> Iterable[tuple[Any, int]]:
+    """Return the tasks that failed in their newest attempt, each with how many mapped instances did."""
+    failed = run.events.filter(~_is_mended(), error=True, task_id__isnull=False)
+    counted = (
+        failed.order_by()
+        .values("task_id")
+        .annotate(number=Count("map_index", filter=MAPPED, distinct=True))
+    )
+    return counted.order_by("task_id").values_list("task_id", "number")[: limits.MAX_FAILED_TASKS]
 
 
 def _told(run: HarvestRun, rows: Iterable[TaskRow]) -> list[HarvestEvent]:

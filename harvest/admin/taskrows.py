@@ -127,7 +127,7 @@ def picture_of(found: runtasks.RunTasks) -> SafeString | None:
     return timeline.picture(
         rows,
         _("When the tasks were heard of"),
-        _("One row a task, in the order of their first events. The table of tasks says the same."),
+        _("One row a task, in the order of the table of tasks, which says the same."),
     )
 
 
@@ -202,8 +202,14 @@ def _tries(instance: Instance[HarvestEvent] | None) -> str:
 def _bars(row: runtasks.TaskRow) -> list[timeline.Bar]:
     """A bar for each try of a task; one for all instances of a mapped one."""
     if row.mapped or row.instance is None:
-        return [timeline.Bar(row.first_at, row.last_at, failed=row.failed > 0)]
+        return [timeline.Bar(_counts(row), row.first_at, row.last_at, failed=row.failed > 0)]
     return [
-        timeline.Bar(attempt.first_at, attempt.last_at, attempt.failed, attempt.again)
+        timeline.Bar(
+            _try_words(attempt.try_number, attempt.again),
+            attempt.first_at,
+            attempt.last_at,
+            attempt.failed,
+            attempt.again,
+        )
         for attempt in reversed(row.instance.attempts)
     ]

@@ -1,8 +1,8 @@
 """A picture of when a run's tasks were heard of: SVG without styles or scripts of its own.
 
-Its text alternative is the table of tasks below it, so that it has no links. Colours are classes of
-harvest/static/harvest/admin.css. Times are told from the run's beginning: they are the same in each
-zone.
+Each row is a link to its task in the table below, which says in text what its bars show: a screen reader
+is told of them there. Colours are classes of harvest/static/harvest/admin.css. Times are told from the
+run's beginning: they are the same in each zone.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ MAX_STEPS = 6
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """From the first to the last sign of a try, or of all instances of a mapped task."""
+    """From the first to the last sign of ``what``: a try, or all instances of a mapped task."""
 
+    what: str
     first_at: datetime
     last_at: datetime
     failed: bool = False
@@ -60,7 +61,7 @@ def picture(rows: Sequence[Row], title: str, description: str) -> SafeString:
     scale = _Scale(min(moments), max(moments))
     height = TOP + ROW * len(rows) + 8
     return format_html(
-        '<svg class="timeline" role="img" aria-labelledby="timeline-title timeline-desc" '
+        '<svg class="timeline" role="group" aria-labelledby="timeline-title timeline-desc" '
         'viewBox="0 0 {} {}" xmlns="http://www.w3.org/2000/svg">'
         '<title id="timeline-title">{}</title><desc id="timeline-desc">{}</desc>{}{}</svg>',
         WIDTH,
@@ -81,6 +82,9 @@ class _Scale:
         length = max((self.end - self.start).total_seconds(), 1.0)
         return round(LEFT + (at - self.start).total_seconds() / length * (RIGHT - LEFT), 1)
 
+    def told(self, at: datetime) -> str:
+        return elapsed(at - self.start)
+
     def ticks(self) -> list[datetime]:
         length = self.end - self.start
         step = next((step for step in STEPS if length / step <= MAX_STEPS), length / MAX_STEPS)
@@ -88,7 +92,7 @@ class _Scale:
 
 
 def _grid(scale: _Scale, height: int) -> SafeString:
-    return format_html_join(
+    lines = format_html_join(
         "",
         '<line class="timeline-grid" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>'
         '<text class="timeline-tick" x="{0}" y="{3}">{4}</text>',
@@ -97,6 +101,7 @@ def _grid(scale: _Scale, height: int) -> SafeString:
             for tick in scale.ticks()
         ),
     )
+    return format_html('<g aria-hidden="true">{}</g>', lines)
 
 
 def _row(row: Row, number: int, scale: _Scale) -> SafeString:
@@ -104,20 +109,30 @@ def _row(row: Row, number: int, scale: _Scale) -> SafeString:
     name = row.name if len(row.name) <= MAX_NAME else row.name[: MAX_NAME - 1] + "…"
     bars = format_html_join(
         "",
-        '<rect class="timeline-bar{}" x="{}" y="{}" width="{}" height="{}" rx="2"/>',
+        '<rect class="timeline-bar{}" x="{}" y="{}" width="{}" height="{}" rx="2">'
+        "<title>{}</title></rect>",
         (
-            (_look(bar), round(scale.x(bar.first_at) - 2, 1), top + 5, _width(bar, scale), ROW - 12)
+            (
+                _look(bar),
+                round(scale.x(bar.first_at) - 2, 1),
+                top + 5,
+                _width(bar, scale),
+                ROW - 12,
+                _told(bar, scale),
+            )
             for bar in row.bars
         ),
     )
     errors = format_html_join(
         "",
-        '<path class="timeline-error" d="M{} {}l8 8m0-8l-8 8"/>',
-        ((scale.x(at) - 4, top + 8) for at in row.errors),
+        '<path class="timeline-error" d="M{} {}l8 8m0-8l-8 8"><title>{}</title></path>',
+        ((scale.x(at) - 4, top + 8, _("an error, at %s") % scale.told(at)) for at in row.errors),
     )
     return format_html(
-        '<text class="timeline-name" x="{}" y="{}">{}</text>{}{}'
-        '<text class="timeline-note" x="{}" y="{}">{}</text>',
+        '<a href="#task-{}" aria-label="{}"><text class="timeline-name" x="{}" y="{}">{}</text>'
+        '<g aria-hidden="true">{}{}</g><text class="timeline-note" x="{}" y="{}">{}</text></a>',
+        number + 1,
+        ", ".join(filter(None, (mend(row.name), row.note))),
         LABELS,
         top + 17,
         mend(name),
@@ -131,6 +146,15 @@ def _row(row: Row, number: int, scale: _Scale) -> SafeString:
 
 def _look(bar: Bar) -> str:
     return (" timeline-failed" if bar.failed else "") + (" timeline-again" if bar.again else "")
+
+
+def _told(bar: Bar, scale: _Scale) -> str:
+    """Return in words what a bar shows, for who points at it."""
+    start, end = scale.told(bar.first_at), scale.told(bar.last_at)
+    when = (
+        _("at %s") % start if start == end else _("%(start)s to %(end)s") % {"start": start, "end": end}
+    )
+    return ", ".join(filter(None, (bar.what, when, _("failed") if bar.failed else "")))
 
 
 def _width(bar: Bar, scale: _Scale) -> float:

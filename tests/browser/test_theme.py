@@ -71,8 +71,8 @@ def test_dark_mode_is_switched_on_and_kept(page: Page) -> None:
     page.goto(RUNS)
     expect(page.locator("html")).not_to_have_class("dark")
 
-    page.locator("#nav-sidebar-inner").get_by_text("staff").click()
-    page.get_by_text("Dark", exact=True).click()
+    page.get_by_role("button", name="Account of staff").click()
+    page.get_by_role("button", name="Dark").click()
     expect(page.locator("html")).to_have_class("dark")
 
     page.reload()

@@ -9,7 +9,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.urls import reverse
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
@@ -106,6 +106,8 @@ def _rest(owner: User) -> dict[str, str]:
     subscription = factories.make_subscription(owner=owner)
     notice = factories.make_notice(subscription)
     return {
+        "user": page("auth", "user", owner.pk),
+        "group": page("auth", "group", Group.objects.get(name="operator").pk),
         "trigger": page("harvest", "harvesttrigger", trigger.pk),
         "result": page("django_celery_results", "taskresult", result.pk),
         "subscription": page("harvest", "subscription", subscription.pk),
@@ -121,6 +123,8 @@ def _pages() -> dict[str, str]:
     return {
         "front": reverse("admin:index"),
         "runs": page("harvest", "harvestrun"),
+        "runs, with the filters open": page("harvest", "harvestrun"),
+        "runs, with one chosen": page("harvest", "harvestrun"),
         "run": page("harvest", "harvestrun", failed.pk),
         "stale run": page("harvest", "harvestrun", running.pk),
         "events": page("harvest", "harvestevent"),

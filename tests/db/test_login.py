@@ -47,6 +47,13 @@ def test_right_password_lets_in_after_some_that_were_wrong() -> None:
     assert try_password(PASSWORD).status_code == 302
 
 
+def test_login_that_came_from_no_page_leads_to_the_front_page() -> None:
+    response = Client().post(LOGIN, {"username": "ada", "password": PASSWORD})
+
+    assert response.status_code == 302
+    assert response["Location"] == reverse("admin:index")
+
+
 def test_name_is_locked_out_from_wherever_it_comes() -> None:
     for number in range(settings.AXES_FAILURE_LIMIT):
         fail(1, address=f"198.51.100.{number}")

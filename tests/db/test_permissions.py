@@ -62,6 +62,7 @@ NONE = frozenset(("none",))
 #: Who may ask for an address by GET, and who may POST to it. PUT, PATCH, DELETE are no more than a GET.
 SITE = {
     "": (EVERYONE, EVERYONE),
+    "favicon.ico": (EVERYONE, EVERYONE),
     "admin/": (STAFF, STAFF),
     "admin/login/": (EVERYONE, EVERYONE),
     "admin/logout/": (NONE, STAFF),

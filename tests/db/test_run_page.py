@@ -166,10 +166,29 @@ def test_page_shows_so_many_tasks_errors_and_events(staff: Client) -> None:
     context = staff.get(url_of(run)).context
 
     assert [row.name for row in context["tasks"]] == [f"task_{n:03}" for n in range(limits.MAX_TASKS)]
-    assert context["more_tasks"]
+    assert context["tasks_after"] == 2
     assert len(context["went_wrong"]) == limits.MAX_ERRORS
     assert context["more_errors"] == 100 - limits.MAX_ERRORS
     assert len(context["events"]) == limits.MAX_ROWS
+
+
+def test_failed_task_comes_first_and_each_task_is_on_a_page(staff: Client) -> None:
+    run = recorded(
+        *(message(task_id=f"group_{number:03}.task", seconds=number) for number in range(98)),
+        task_error(task_id="group_097.task", try_number=1, seconds=96),
+        task_error(task_id="group_098.task", seconds=98),
+        task_error(task_id="group_099.task", seconds=99),
+        message(task_id="group_099.task", map_index=3, seconds=100),
+    )
+
+    first, second = (staff.get(url_of(run, query=f"?events=2&tasks={number}")) for number in (1, 2))
+
+    names = [row.name for response in (first, second) for row in response.context["tasks"]]
+    assert names[:2] == ["group_098.task", "group_099.task"]
+    assert names[2:] == [f"group_{number:03}.task" for number in range(98)]
+    assert 'href="?events=2&amp;tasks=2#tasks"' in first.content.decode()
+    assert 'href="?events=2&amp;tasks=1#tasks"' in second.content.decode()
+    assert first.content.decode().count('href="#task-1"') == 1
 
 
 def test_events_are_paged(staff: Client) -> None:
@@ -185,6 +204,15 @@ def test_events_are_paged(staff: Client) -> None:
     assert len({row for rows in pages for row in rows}) == 120
     assert page("x") == page("-1") == pages[0]
     assert page("4") == page("9" * 30) == []
+
+
+def test_title_is_the_run_as_it_is_called_and_no_link_leads_to_an_empty_history(staff: Client) -> None:
+    run = recorded(message())
+    text = text_of(staff, url_of(run))
+
+    assert re.findall(r"<h1.*?</h1>", text)[0].count(f">{run.dag_id} {run.dag_run_id}<") == 1
+    assert url_of(run, "history") not in text
+    assert "What became of it" in text
 
 
 # --- The answer -----------------------------------------------------------------------------------
@@ -395,16 +423,27 @@ def test_task_without_a_name_is_not_found(staff: Client, query: str) -> None:
     assert staff.get(url_of(make_run(), "task", query)).status_code == 404
 
 
-def test_picture_has_no_script_or_style_of_its_own(staff: Client) -> None:
-    run = recorded(task_error(task_id="<script>alert(1)</script>"), message(task_id="b", seconds=9))
+def test_picture_leads_to_the_table_and_says_what_its_bars_are(staff: Client) -> None:
+    run = recorded(
+        task_error(task_id="<script>alert(1)</script>"),
+        message(task_id="b", map_index=0, seconds=9),
+        message(task_id="b", map_index=1, seconds=75),
+    )
 
     text = staff.get(url_of(run)).content.decode()
     picture = text[text.index('<svg class="timeline"') : text.index("</svg>")]
 
-    assert 'role="img"' in picture
-    assert "<title" in picture
-    assert "&lt;script&gt;" in picture
-    assert not [word for word in ("style=", "<script", "onload", "href") if word in picture]
+    assert re.findall(r'<a href="([^"]*)" aria-label="([^"]*)">', picture) == [
+        ("#task-1", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("#task-2", "b, 2 mapped"),
+    ]
+    assert [word for word in ("task-1", "task-2") if f'<tr id="{word}">' in text] == ["task-1", "task-2"]
+    assert re.findall(r"<title>([^<]*)</title></(\w+)>", picture) == [
+        ("try 1, at 0 s, failed", "rect"),
+        ("an error, at 0 s", "path"),
+        ("2 mapped, 9 s to 1 min 15 s", "rect"),
+    ]
+    assert not [word for word in ("style=", "<script", "onload") if word in picture]
 
 
 # --- Acting ---------------------------------------------------------------------------------------

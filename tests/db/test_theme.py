@@ -51,6 +51,14 @@ def test_only_development_is_named(staff: Client, settings: Settings, debug: boo
     assert ("development" in text_of(staff, reverse("admin:index"))) is debug
 
 
+def test_what_is_no_page_has_the_icon_too(client: Client) -> None:
+    response = client.get("/favicon.ico", follow=True)
+
+    assert response.status_code == 200
+    assert response["Content-Type"] == "image/svg+xml"
+    response.close()
+
+
 def test_flower_opens_in_a_tab_of_its_own(staff: Client, settings: Settings) -> None:
     settings.UNFOLD = theme.unfold(debug=False, flower_url=FLOWER)
 

@@ -1,3 +1,10 @@
+// A row of the picture of tasks leads to its task in the table, and opens what that has to open.
+document.addEventListener("click", ({ target }) => {
+    const address = target.closest?.(".timeline a")?.getAttribute("href");
+    const opens = address && document.querySelector(`${address} + .opened details`);
+    if (opens) opens.open = true;
+});
+
 // What a <details data-fragment="address"> holds is loaded when it is opened first. Without this script, or
 // where loading fails, there is a link to a page that has it.
 document.addEventListener(
