@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pages test-workers test-postgresql fuzz chaos bench audit real-airflow screenshots lint format pins clean
+.PHONY: help run test test-pages test-workers test-chaos test-postgresql coverage fuzz chaos bench soak audit real-airflow screenshots lint format pins clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -17,21 +17,28 @@ run: $(READY) ## set up, and start it all in this terminal: web, worker, beat, F
 	@$(BIN)/python -m local.run
 
 test: $(READY) ## set up, and run all tests on SQLite and on PostgreSQL (TEST_DATABASE_URL, or one from a wheel)
-	@rm -f .coverage .coverage.*
-	@# Three at a time: many of the tests wait for what they have started.
-	$(MAKE) --no-print-directory -j3 TOGETHER=1 test-pages test-workers test-postgresql
-	@$(BIN)/coverage combine -q && $(BIN)/coverage report
+	@# All at a time: many of the tests wait for what they have started.
+	$(MAKE) --no-print-directory -j4 TOGETHER=1 test-pages test-workers test-chaos test-postgresql
 
-test-pages: $(READY) ## the tests that need no worker, on SQLite
+test-pages: $(READY) ## the tests that need no worker, on SQLite (TESTS=tests/unit: of all groups, some only)
 	@$(BIN)/python -m local.browser $(SIGNED)
-	TEST_ENGINE=sqlite $(BIN)/coverage run -m pytest $(or $(TESTS),tests/unit tests/db tests/browser) $(SIGNED)
+	TEST_ENGINE=sqlite $(PYTEST) $(or $(TESTS),tests/unit tests/db tests/browser) $(SIGNED)
 
-test-workers: $(READY) ## the tests with real workers, and the short chaos, on SQLite
-	TEST_ENGINE=sqlite $(BIN)/coverage run -m pytest $(or $(TESTS),tests/broker tests/chaos) $(SIGNED)
+test-workers: $(READY) ## the tests with real workers, on SQLite
+	TEST_ENGINE=sqlite $(PYTEST) $(or $(TESTS),tests/broker) $(SIGNED)
+
+test-chaos: $(READY) ## the short chaos, which is of both databases
+	$(PYTEST) $(or $(TESTS),tests/chaos) $(SIGNED)
 
 test-postgresql: $(READY) ## the tests that have to do with a database, on PostgreSQL
-	TEST_ENGINE=postgresql $(BIN)/coverage run -m pytest $(or $(TESTS),tests/db tests/broker/test_pipeline.py tests/broker/test_database_away.py tests/broker/test_secrets.py) $(SIGNED)
+	TEST_ENGINE=postgresql $(PYTEST) $(or $(TESTS),tests/db tests/broker/test_pipeline.py tests/broker/test_database_away.py tests/broker/test_secrets.py) $(SIGNED)
 
+coverage: $(READY) ## the tests again, one group after the other, and which lines they ran: it takes twice as long
+	@rm -f .coverage .coverage.*
+	@$(MAKE) --no-print-directory PYTEST="$(BIN)/coverage run -m pytest" test-pages test-workers test-chaos test-postgresql
+	@$(BIN)/coverage combine -q && $(BIN)/coverage report
+
+PYTEST = $(BIN)/python -m pytest
 # Whose line it is, where several write.
 SIGNED = $(if $(TOGETHER),2>&1 | awk '{ print "$(@:test-%=%): " $$0; fflush() }')
 
@@ -43,6 +50,9 @@ audit: $(READY) ## look the pinned packages up in the database of known vulnerab
 
 bench: $(READY) ## all benchmarks, or BENCH="drain latency": figures beside their goals, also in var/bench.json
 	@$(BIN)/python -m bench $(BENCH)
+
+soak: $(READY) ## make run for an hour, its demo at ten times speed: memory, logs, tables (MINUTES=60 SPEED=10)
+	@$(BIN)/python -m bench.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SPEED),--speed $(SPEED))
 
 chaos: $(READY) ## break everything, 10,000 messages each (SEED=3 repeats, SCENARIO=disk-full picks, EVENTS=500)
 	CHAOS_EVENTS=$(or $(EVENTS),10000) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest tests/chaos -v \

@@ -8,43 +8,67 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
 from avram import variables
+from harvest import metricfiles
 
 
 def command(process: str) -> list[str]:
     """Return the Python module that is a process, and its options."""
     if process == "web":
         return [
-            "gunicorn", "avram.wsgi", "--no-control-socket",
+            "gunicorn", "avram.wsgi", "--config", "python:avram.gunicorn_config", "--no-control-socket",
             "--bind", f"{_in_url(variables.WEB_ADDRESS.read())}:{variables.PORT.read()}",
             "--workers", str(variables.WEB_CONCURRENCY.read()),
         ]  # fmt: skip
     if process == "worker":
         concurrency = str(variables.WORKER_CONCURRENCY.read())
-        return ["celery", "-A", "celery_app", "worker", "--concurrency", concurrency]
+        return [*_celery("celery_app"), "worker", "--concurrency", concurrency]
     if process == "beat":
-        return ["celery", "-A", "celery_app", "beat"]
+        return [*_celery("celery_app"), "beat"]
     if process == "flower":
         return [
-            "celery", "-A", "celery_app:monitor", "flower",
+            *_celery("celery_app:monitor"), "flower",
             f"--address={variables.FLOWER_ADDRESS.read()}", f"--port={variables.FLOWER_PORT.read()}",
         ]  # fmt: skip
     raise SystemExit("usage: python -m avram web|worker|beat|flower [OPTION …]")
+
+
+def _celery(app: str) -> list[str]:
+    """Return Celery's own part. Its banner is for people, and no line of a log."""
+    quiet = ["--quiet"] if variables.LOG_FORMAT.read() == "json" else []
+    return ["celery", *quiet, "-A", app]
 
 
 def _in_url(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
+def _prepare_metrics(process: str, folder: Path) -> None:
+    """Let what is about to start count together with its children, if anybody may ask for it."""
+    os.environ.pop(metricfiles.VARIABLE, None)
+    asked = {
+        "web": bool(variables.METRICS_TOKEN.text) or variables.DEBUG.read(),
+        "worker": bool(variables.METRICS_ADDRESS.text),
+    }
+    if asked.get(process):
+        try:
+            os.environ[metricfiles.VARIABLE] = str(metricfiles.make_folder(folder, process))
+        except OSError as error:  # no reason not to work
+            print(f"There are no metrics of {process}: {error}", file=sys.stderr)
+
+
 def main() -> None:
     try:
         words = command(sys.argv[1] if len(sys.argv) > 1 else "")
-        from avram import settings  # noqa: F401 - reading them is what may fail
+        from avram import settings  # reading them is what may fail
     except ImproperlyConfigured as error:
         raise SystemExit(str(error)) from None
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
+    _prepare_metrics(sys.argv[1], Path(settings.RUNTIME_DIR))
     os.execv(sys.executable, [sys.executable, "-m", *words, *sys.argv[2:]])  # noqa: S606
 
 

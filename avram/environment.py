@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from sentry_sdk.utils import BadDsn, Dsn
 
+from harvest.airflow_api.errors import AirflowError
 from harvest.airflow_api.hosts import BadHosts, Host, parse_hosts
 from harvest.signing import sns_host
 
@@ -72,6 +75,13 @@ def parse_count(text: str) -> int:
     return int(number)
 
 
+def parse_factor(text: str) -> float:
+    """Read by how much something is done faster. Raises ValueError: it is no such number."""
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", text.strip(), re.ASCII) or not float(text):
+        raise ValueError(f"is {text!r}, not a number above 0 and below 1000, such as 10 or 0.5")
+    return float(text)
+
+
 def parse_port(text: str) -> int:
     """Read a port to listen on. Raises ValueError: it is none."""
     number = text.strip()
@@ -86,6 +96,14 @@ def parse_listening_address(text: str) -> str:
         return str(ip_address(text.strip()))
     except ValueError:
         raise ValueError(f"is {text!r}, not an IP address such as 127.0.0.1 or 0.0.0.0") from None
+
+
+def parse_endpoint(text: str) -> tuple[str, int]:
+    """Read an address of this machine and a port. Raises ValueError: it is none."""
+    address, colon, port = text.strip().rpartition(":")
+    if not colon:
+        raise ValueError(f"is {text!r}, not an IP address and a port such as 127.0.0.1:9808")
+    return parse_listening_address(address.removeprefix("[").removesuffix("]")), parse_port(port)
 
 
 def parse_list(text: str) -> list[str]:
@@ -119,6 +137,29 @@ def parse_topic_arns(text: str) -> list[str]:
     return topic_arns
 
 
+def parse_one_of(*words: str) -> Callable[[str], str]:
+    """Return what reads one of these words. It raises ValueError: it is none of them."""
+
+    def parse(text: str) -> str:
+        if text.strip().lower() not in words:
+            raise ValueError(f"is {text!r}, which is none of {', '.join(words)}")
+        return text.strip().lower()
+
+    return parse
+
+
+def parse_sentry_dsn(text: str) -> str:
+    """Read where Sentry takes reports. Raises ValueError: it is no DSN; says nothing of it."""
+    try:
+        Dsn(text.strip())
+    except (BadDsn, ValueError):
+        raise ValueError(
+            "is no DSN of Sentry such as https://key@sentry.example.org/1: copy it from the project's "
+            "settings there"
+        ) from None
+    return text.strip()
+
+
 def parse_queue_url(text: str) -> str:
     """Read the URL of an SQS queue. Raises ValueError: it is none."""
     url = text.strip()
@@ -149,6 +190,15 @@ def parse_secret_url(text: str) -> str:
             "characters other than letters and digits are written with %: a slash is %2F"
         )
     return text
+
+
+def passwords_of(url: str) -> Iterator[str]:
+    """Yield the password of a URL, as it is written there and as it is meant; also the key of a DSN."""
+    parts = urlsplit(url)
+    for written in (parts.password, parts.username if parts.scheme.startswith("http") else None):
+        if written:
+            yield written
+            yield unquote(written)
 
 
 def parse_broker_url(text: str) -> str:
@@ -267,3 +317,10 @@ def parse_airflow_hosts(text: str, *, debug: bool) -> dict[str, Host]:
         return parse_hosts(text, debug=debug)
     except BadHosts as error:
         raise ImproperlyConfigured("AIRFLOW_HOSTS: " + "\n".join(error.faults)) from None
+
+
+def passwords_of_hosts(hosts: Mapping[str, Host]) -> Iterator[str]:
+    """Yield the passwords of Airflows, those that can be read by now."""
+    for host in hosts.values():
+        with suppress(AirflowError):  # it has none, or who asks that Airflow is told why not
+            yield host.password.read()

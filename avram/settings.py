@@ -11,8 +11,14 @@ from datetime import timedelta
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
-from avram import theme, variables
-from avram.environment import ROOT, guess_public_url, heed_aws_region, parse_airflow_hosts
+from avram import logs, sentry, theme, variables
+from avram.environment import (
+    ROOT,
+    guess_public_url,
+    heed_aws_region,
+    parse_airflow_hosts,
+    passwords_of_hosts,
+)
 
 variables.read_all()
 heed_aws_region()
@@ -54,6 +60,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "avram.requestlog.RequestLogMiddleware",  # what whitenoise serves is no news
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -265,6 +272,10 @@ RUNTIME_DIR = str(variables.RUNTIME_DIR.find() or variables.VAR_DIR.read() / "ru
 HEARTBEAT_STALE_AFTER = variables.HEARTBEAT_STALE_AFTER.read()
 #: The parts that /readyz asks for.
 READYZ_PARTS = variables.READYZ_PARTS.read()
+#: What who asks for /metrics must have; outside DEBUG nobody is answered without one.
+METRICS_TOKEN = variables.METRICS_TOKEN.find() or ""
+#: Where a worker answers, as an address and a port; None for nowhere. Web does so on its own port.
+METRICS_ADDRESS: tuple[str, int] | None = variables.METRICS_ADDRESS.find()
 
 # --- Celery ---------------------------------------------------------------------------------------
 
@@ -325,24 +336,8 @@ CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 
 # --- Logs -----------------------------------------------------------------------------------------
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "format": "{asctime} {levelname:<7} {name}: {message}",
-            "style": "{",
-        }
-    },
-    "filters": {"first_line": {"()": "avram.logs.FirstLine"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {
-        "axes": {"level": "WARNING"},
-        "botocore": {"level": "WARNING"},
-        "django": {"handlers": [], "propagate": True},  # in DEBUG it would say all twice
-        "kombu": {"level": "WARNING"},
-        "celery.worker.consumer.consumer": {"filters": ["first_line"]},
-        "celery.worker.strategy": {"level": "WARNING"},  # each task, received; its end is enough
-    },
-}
+_secrets = [*variables.known_secrets(), *passwords_of_hosts(AIRFLOW_HOSTS)]
+LOGGING = logs.logging_config(variables.LOG_FORMAT.read(), variables.LOG_LEVEL.read(), _secrets)
+logs.configure_structlog()
+if _dsn := variables.SENTRY_DSN.find():
+    sentry.start(_dsn, variables.SENTRY_ENVIRONMENT.read(), _secrets)

@@ -7,14 +7,14 @@ local/ reads the environment, but for ``load_local_parts``, which writes it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 
-from avram import environment
+from avram import environment, logs
 
 T = TypeVar("T")
 
@@ -29,8 +29,10 @@ class Kind(Generic[T]):
 
 SWITCH = Kind("switch", environment.parse_switch)
 COUNT = Kind("number", environment.parse_count)
+FACTOR = Kind("factor", environment.parse_factor)
 PORT_NUMBER = Kind("port", environment.parse_port)
 LISTENING_ADDRESS = Kind("IP address", environment.parse_listening_address)
+ENDPOINT = Kind("IP address:port", environment.parse_endpoint)
 TEXT = Kind("text", str.strip)
 SECRET = Kind("secret", str)
 SECRETS = Kind("secrets", environment.parse_list)
@@ -46,8 +48,14 @@ DURATION = Kind("duration", environment.parse_duration)
 MAIL = Kind("URL", environment.parse_email_url)
 RATE = Kind("rate", environment.parse_rate)
 PARTS = Kind("parts", environment.parse_parts)
+LOG_LEVEL_NAME = Kind("level", environment.parse_one_of(*logs.LEVELS))
+LOG_FORMAT_NAME = Kind("format", environment.parse_one_of(*logs.FORMATS))
+DSN = Kind("DSN", environment.parse_sentry_dsn)
 FOLDER = Kind("folder", lambda text: Path(text).resolve())
 FILE_OR_JSON = Kind("JSON, or a file of it", str)
+
+#: botocore's own, which hold a secret.
+AWS_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 #: Those of this module, by name.
 REGISTRY: dict[str, Variable[Any]] = {}
@@ -121,6 +129,10 @@ MONITOR_BROKER_URL = Variable("MONITOR_BROKER_URL", BROKER)
 REMOTE_CONTROL = Variable("REMOTE_CONTROL", SWITCH, "1")
 AWS_REGION = Variable("AWS_REGION", TEXT)
 AWS_DEFAULT_REGION = Variable("AWS_DEFAULT_REGION", TEXT, told="`AWS_REGION`")
+LOG_LEVEL = Variable("LOG_LEVEL", LOG_LEVEL_NAME, "info")
+LOG_FORMAT = Variable("LOG_FORMAT", LOG_FORMAT_NAME, "json", in_debug="console")
+SENTRY_DSN = Variable("SENTRY_DSN", DSN)
+SENTRY_ENVIRONMENT = Variable("SENTRY_ENVIRONMENT", TEXT, "production", in_debug="development")
 
 # --- Single processes -----------------------------------------------------------------------------
 
@@ -133,6 +145,8 @@ WEB_CONCURRENCY = Variable("WEB_CONCURRENCY", COUNT, "2")
 HEARTBEAT_STALE_AFTER = Variable("HEARTBEAT_STALE_AFTER", DURATION, "45s")
 READYZ_PARTS = Variable("READYZ_PARTS", PARTS, ",".join(environment.READY_PARTS))
 RUNTIME_DIR = Variable("RUNTIME_DIR", FOLDER, told="`run` in `VAR_DIR`")
+METRICS_TOKEN = Variable("METRICS_TOKEN", SECRET, told="none; outside DEBUG no metrics without one")
+METRICS_ADDRESS = Variable("METRICS_ADDRESS", ENDPOINT, told="none; `make run` takes `127.0.0.1:9808`")
 PUBLIC_URL = Variable(
     "PUBLIC_URL",
     PAGE,
@@ -162,8 +176,24 @@ LOCAL_AWS_PORT = Variable("LOCAL_AWS_PORT", PORT_NUMBER, "4566")
 MONITOR_PORT = Variable("MONITOR_PORT", PORT_NUMBER, "6380")
 VAR_DIR = Variable("VAR_DIR", FOLDER, str(environment.ROOT / "var"), told="`var`")
 DEMO = Variable("DEMO", SWITCH, "1")
+DEMO_SPEED = Variable("DEMO_SPEED", FACTOR, "1")
+DEMO_FOR = Variable("DEMO_FOR", DURATION)
 CHROMIUM = Variable("CHROMIUM", TEXT, told="one on the `PATH`")
 CI = Variable("CI", TEXT)
+
+
+def known_secrets() -> Iterator[str]:
+    """Yield each secret of the environment, and each password of its URLs, for what cuts them out."""
+    for variable in REGISTRY.values():
+        if variable.kind is SECRET:
+            yield variable.text
+        elif variable.kind is SECRETS:
+            for one in environment.parse_list(variable.text):
+                yield one
+                yield one.partition(":")[2]  # of a login
+        elif variable.kind in (DATABASE, BROKER, MAIL, DSN) and variable.text:
+            yield from environment.passwords_of(variable.text)
+    yield from (os.environ.get(name, "") for name in AWS_SECRETS)
 
 
 def read_all() -> None:

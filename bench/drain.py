@@ -65,7 +65,7 @@ def _pipeline(world: World, workers: int = 1) -> float:
     """Return the seconds from the workers' first receive until all is stored and told."""
     running = [world.worker(ready=False) for _ in range(workers)]
     for worker in running:
-        worker.wait_for("taking events from")
+        worker.wait_for("consumer_started")
     started = time.perf_counter()
     _wait_for_all(world)
     seconds = time.perf_counter() - started

@@ -12,7 +12,7 @@ SECONDS = 180
 
 def run(world: World) -> list[Figure]:
     world.renew()
-    world.worker().wait_for("taking events from")
+    world.worker().wait_for("consumer_started")
     time.sleep(5)  # what it asks when it starts is over
     with world.counting() as counts:
         for left in range(SECONDS, 0, -60):

@@ -32,12 +32,12 @@ _random = random.Random(1)
 
 def run(world: World) -> list[Figure]:
     world.renew()
-    world.worker().wait_for("taking events from")
+    world.worker().wait_for("consumer_started")
     hops, waited, paths = [], [], []
     for number in range(1, SAMPLES + 1):
         hops.append(_hop(world, JUST_BEGUN))
         waited.append(_hop(world, _random.uniform(*PAUSE)))
-        paths.append(_path(world, number))
+        paths.append(path(world, f"latency__{number}"))
         if number % 50 == 0:
             print(
                 f"  {number}: a hop {median(hops) * 1000:.0f} ms, the path {median(paths) * 1000:.0f} ms"
@@ -72,9 +72,8 @@ def _hop(world: World, begun: float) -> float:
     return seconds
 
 
-def _path(world: World, number: int) -> float:
+def path(world: World, run_id: str) -> float:
     """Return the seconds from publishing a run's last event until its status tells of it."""
-    run_id = f"latency__{number}"
     event = airflow_event(
         dag_run_id=run_id,
         logical_date=datetime.now(UTC).isoformat(),

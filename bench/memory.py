@@ -25,7 +25,7 @@ PART = 1_000
 def run(world: World) -> list[Figure]:
     world.renew()
     worker = world.worker()
-    worker.wait_for("taking events from")
+    worker.wait_for("consumer_started")
     bodies = interleaved(EVENTS_SENT, RUNS)
     sent = 0
     held: dict[int, dict[str, float]] = defaultdict(dict)

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from harvest import limits
-from harvest.airflow import Event, find_collection_id, is_web_address, log_page, parse_event, run_page
+from harvest.airflow import Event, find_collection_id, parse_event
+from harvest.airflowpages import is_web_address, log_page, run_page
 from harvest.batching import group_by_run
 from harvest.errors import Malformed, MalformedMessage
 from harvest.sns import SqsMessage, parse_notification, publication_id

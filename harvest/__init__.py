@@ -9,6 +9,7 @@ errors          what can be wrong with a message
 strictjson      reading JSON that a stranger wrote
 sns             SQS message → SNS notification
 airflow         notification → event of a DAG run; all that is Airflow's and Rikolti's
+airflowpages    the addresses of Airflow's pages
 status          the status rule, and when a run is stale
 attempts        what a run's tasks did: their attempts, by map index and try
 published       which version of a collection is in production, by its runs
@@ -18,10 +19,12 @@ news            which changes of runs people are told of, and who
 wording         what they are told, as mail and as a webhook
 taskids         ids of tasks that tell their run
 
-Without Django too, with cryptography, requests and boto3:
+Without Django too, with cryptography, requests, boto3 and prometheus-client:
 
 signing         what SNS signs, and the check of it
 certificates    what SNS signs with: fetched from its hosts, and kept for a while
+metricfiles     the files in which processes count together
+metrics         what is counted for Prometheus
 webhooks        where webhooks may go, how they are signed, and sending one
 airflow_api/    asking Airflow: which hosts, by which way in, what it answers
 
@@ -51,7 +54,9 @@ monitoring      what workers tell Flower
 remotecommands  what Flower and operators may ask of a worker
 remotecontrol   how it is asked: over the monitoring broker, in a thread
 readiness       whether all that is needed is there
-probes          /healthz and /readyz
+gauges          how it all stands, read from the tables for Prometheus
+exposition      telling Prometheus: by web, and by each worker
+probes          /healthz, /readyz and /metrics
 flower          who may open Flower
 
 For people:

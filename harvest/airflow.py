@@ -1,7 +1,8 @@
 """What Airflow and Rikolti say: SNS notification → event of a DAG run.
 
-The only pure module that knows Airflow's and Rikolti's words. Source of the rules: Rikolti's
-publisher, and messages seen from a real Airflow 2.6 (docs/message-contract.md).
+The only pure module that knows Airflow's and Rikolti's words; the addresses of Airflow's pages are in
+:mod:`harvest.airflowpages`. Source of the rules: Rikolti's publisher, and messages seen from a real
+Airflow 2.6 (docs/message-contract.md).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
 
 from harvest import limits
 from harvest.errors import Malformed, MalformedMessage, excerpt
@@ -215,45 +215,6 @@ def make_conf(dag_id: str, collection_id: int, version: str = "") -> dict[str, s
     """Return the conf with which a run of a DAG is started for a collection, as Rikolti reads it."""
     conf = {"collection_id": str(collection_id)}
     return conf if dag_id == HARVEST else {**conf, "version": version}
-
-
-def run_page(key: RunKey, version: int = 2) -> str | None:
-    """Return the URL of a run's page, or None where the host is no web address.
-
-    ``version`` is Airflow's, 2 or 3. Source of the addresses of 3: its ``ui/src/router.tsx``.
-    """
-    if version == 3:
-        return _dag_page(key, f"runs/{quote(key.dag_run_id, safe='')}")
-    return _dag_page(key, f"grid?{urlencode({'dag_run_id': key.dag_run_id, 'base_date': ''})}")
-
-
-def log_page(key: RunKey, task_id: str, map_index: int | None, version: int = 2) -> str | None:
-    """Return the URL of the page of a task's log, or None, as :func:`run_page` does."""
-    mapped = map_index is not None and map_index >= 0  # -1: not mapped
-    if version == 3:
-        task = f"runs/{quote(key.dag_run_id, safe='')}/tasks/{quote(task_id, safe='')}"
-        return _dag_page(key, f"{task}/mapped/{map_index}" if mapped else task)
-    query = {"dag_run_id": key.dag_run_id, "task_id": task_id}
-    if mapped:
-        query["map_index"] = str(map_index)
-    return _dag_page(key, f"grid?{urlencode({**query, 'tab': 'logs'})}")
-
-
-def _dag_page(key: RunKey, page: str) -> str | None:
-    if not is_web_address(key.host):
-        return None
-    return f"{key.host}/dags/{quote(key.dag_id, safe='')}/{page}"
-
-
-def is_web_address(host: str) -> bool:
-    """Return whether a host from outside may become a link: http or https, and no tricks."""
-    try:
-        parts = urlsplit(host)
-        parts.port  # noqa: B018 - reading it raises where it is no number
-    except ValueError:
-        return False
-    plain = host.isascii() and host.isprintable() and not any(c in host for c in " \"'<>\\^`{|}?#@")
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and plain
 
 
 def _check_version(version: Any) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from django.utils import timezone
 
-from harvest import recording
+from harvest import metrics, recording
 from harvest.airflow import DAG_IDS, outcome_of_state
 from harvest.airflow_api import AirflowError, AirflowRun, Client, NotFound, hosts
 from harvest.models import HarvestRun
@@ -90,7 +90,11 @@ def _take(window: Window, chunk: Sequence[AirflowRun], asked_at: datetime, dry_r
         for run in chunk:
             if not _says_nothing_new(run, known.get(run.dag_run_id)):
                 recording.record_listed(window.host, run, asked_at)
-    return Listed(len(chunk), sum(run.dag_run_id not in known for run in chunk))
+    listed = Listed(len(chunk), sum(run.dag_run_id not in known for run in chunk))
+    if not dry_run:
+        metrics.add(metrics.BACKFILLED_RUNS, listed.made, result="made")
+        metrics.add(metrics.BACKFILLED_RUNS, listed.runs - listed.made, result="known")
+    return listed
 
 
 def _known(window: Window, chunk: Iterable[AirflowRun]) -> dict[str, HarvestRun]:

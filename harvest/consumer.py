@@ -9,7 +9,6 @@ that, it is not deleted, and comes back.
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 import time
@@ -17,15 +16,18 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from celery import bootsteps, chain
 from celery.exceptions import OperationalError
+from celery.utils import uuid
 from celery.worker import state
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import close_old_connections
+from structlog.contextvars import bound_contextvars
 
-from harvest import recording, taskids
+from harvest import metrics, recording, taskids
 from harvest.batching import Batch, group_by_run
 from harvest.checks import check_settings
 from harvest.deleter import MOST_AT_ONCE, Deleter
@@ -34,7 +36,7 @@ from harvest.rawqueue import LONG_POLL, RawQueue
 from harvest.sns import SqsMessage
 from harvest.tasks import recompute_run_status, record_event
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: Bounds of what is collected while the queue gives full batches. A backlog is taken in big bites,
 #: since a chain costs the same for one event as for a hundred.
@@ -52,6 +54,9 @@ LONGEST_BACKOFF = 60.0
 #: How long a stopping worker waits: for an idle receive, and for messages in hand.
 STOP_IDLE_SECONDS = 0.5
 STOP_BUSY_SECONDS = 20.0
+
+#: Of a chain's messages the log names so many.
+FIRST_FEW = 3
 
 #: What heals by itself: the network, AWS, the broker, the database.
 HEALING = (BotoCoreError, ClientError, OperationalError, OSError, *recording.TransientError)
@@ -79,7 +84,7 @@ class RikoltiConsumer(bootsteps.StartStopStep):
         for problem in check_settings():  # Celery runs the checks, and tells nobody what they say.
             if problem.is_serious():
                 raise ImproperlyConfigured(f"{problem.msg} {problem.hint or ''}".strip())
-            logger.warning("%s %s", problem.msg, problem.hint)
+            logger.warning("setting_doubtful", check=problem.id, problem=problem.msg, hint=problem.hint)
         pulse = Pulse(Part.CONSUMER, parent.hostname)
         self.receiver = Receiver(
             RawQueue(settings.RIKOLTI_EVENTS_QUEUE_URL),
@@ -123,25 +128,29 @@ class Receiver(threading.Thread):
         super().start()
 
     def run(self) -> None:
-        logger.info("taking events from %s", self.queue.name)
+        logger.info("consumer_started", queue=self.queue.name)
         backoff = _backoff()
         while not self._stopping.is_set():
             try:
                 self._hand_over(self._collect())
                 backoff = _backoff()
             except HEALING as error:
+                metrics.add(metrics.RECEIVE_FAILURES)
                 delay = next(backoff)
                 logger.warning(
-                    "could not take events from %s, next try in %.0f s: %s",
-                    self.queue.name, delay, error,
-                )  # fmt: skip
+                    "events_queue_unreachable",
+                    queue=self.queue.name,
+                    error=str(error),
+                    again_in_seconds=round(delay, 1),
+                )
                 self._stopping.wait(delay)
             except Exception:
-                logger.exception("could not take events from %s", self.queue.name)
+                metrics.add(metrics.RECEIVE_FAILURES)
+                logger.exception("consumer_failed", queue=self.queue.name)
                 self._stopping.wait(next(backoff))
             finally:
                 self._busy.clear()
-        logger.info("took the last event from %s", self.queue.name)
+        logger.info("consumer_stopped", queue=self.queue.name)
 
     def stop(self) -> None:
         """Let go: what is in hand is published or given back, an idle receive is abandoned."""
@@ -171,10 +180,11 @@ class Receiver(threading.Thread):
             try:
                 received = self.queue.receive(wait_seconds=0)
             except HEALING as error:
-                logger.warning("could not go on receiving from %s: %s", self.queue.name, error)
+                logger.warning("receive_interrupted", queue=self.queue.name, error=str(error))
                 break  # and publish what is in hand
             messages.extend(received)
             size += _size(received)
+        metrics.add(metrics.MESSAGES_RECEIVED, len(messages))
         return messages
 
     def _waits_while_busy(self) -> bool:
@@ -201,7 +211,7 @@ class Receiver(threading.Thread):
                 self._hide(held, 0)
                 return
             self._hide(held, HOLD_SECONDS)
-            logger.warning("holding %d messages, next try in %.0f s", len(held), delay)
+            logger.warning("messages_held", messages=len(held), again_in_seconds=round(delay, 1))
             self._stopping.wait(delay)
             pending.rotate(-1)
 
@@ -215,35 +225,51 @@ class Receiver(threading.Thread):
         try:
             self.queue.hide(messages, seconds)
         except HEALING as error:
-            logger.warning("could not reach %s: %s", self.queue.name, error)
+            logger.warning("messages_not_hidden", queue=self.queue.name, error=str(error))
 
 
 def _publish(batch: Batch) -> bool:
     """Put one run's messages on the task queue. Return whether they are safe there."""
+    # The id of a chain's first task is the root id of all that follows from it.
+    correlation_id = _new_task_id(batch)
+    with bound_contextvars(correlation_id=correlation_id):
+        return _publish_as(correlation_id, batch)
+
+
+def _publish_as(task_id: str, batch: Batch) -> bool:
     try:
         tasks = chain(
             record_event.s([message.to_task() for message in batch.messages]).set(
-                argsrepr=f"({batch})", **_task_id(batch)
+                argsrepr=f"({batch})", task_id=task_id
             ),
-            recompute_run_status.s().set(**_task_id(batch)),
+            recompute_run_status.s().set(task_id=_new_task_id(batch)),
         )
         tasks.apply_async(retry=False)
     except HEALING as error:
         if _is_refused(error):
             return _record_here(batch)
-        logger.warning("could not publish a chain: %s", error)
+        metrics.add(metrics.PUBLISH_FAILURES)
+        logger.warning("chain_not_published", error=str(error))
         return False
     except Exception:
-        logger.exception("could not make a chain, recording its messages here")
+        logger.exception("chain_failed")
         return _record_here(batch)
+    metrics.add(metrics.CHAINS_PUBLISHED)
+    logger.info(
+        "chain_published",
+        dag_id=batch.key.dag_id if batch.key else None,
+        dag_run_id=batch.key.dag_run_id if batch.key else None,
+        messages=len(batch.messages),
+        sqs_message_ids=[message.message_id for message in batch.messages[:FIRST_FEW]],
+    )
     return True
 
 
-def _task_id(batch: Batch) -> dict[str, str]:
-    """Return what makes a task's result one of its run's. Messages of no run have no more than any."""
+def _new_task_id(batch: Batch) -> str:
+    """Return what makes a task's result one of its run's. Messages of no run have an id as any task."""
     if batch.key is None:
-        return {}
-    return {"task_id": taskids.for_messages(batch.key.dag_id, batch.key.dag_run_id)}
+        return uuid()
+    return taskids.for_messages(batch.key.dag_id, batch.key.dag_run_id)
 
 
 def _record_here(batch: Batch) -> bool:
@@ -254,10 +280,10 @@ def _record_here(batch: Batch) -> bool:
             recording.recompute(run_id)
     except recording.NotVerified as error:
         # The others are stored. These stay in hand, as they would if the database were away.
-        logger.warning("could not record messages that can't be published: %s", error)
+        logger.warning("messages_not_verified", error=str(error))
         return False
     except Exception:
-        logger.exception("could not record messages that can't be published")
+        logger.exception("messages_not_recorded")
         return False
     finally:
         close_old_connections()

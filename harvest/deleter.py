@@ -6,7 +6,6 @@ stored. So nothing waits for a deletion.
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -14,12 +13,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: SQS's own bound of a receive and of each batch call.
 MOST_AT_ONCE = 10
@@ -45,7 +45,12 @@ def delete_batch(client: SQSClient, url: str, receipt_handles: Sequence[str]) ->
         ],
     )
     for failure in response.get("Failed", []):
-        logger.warning("could not delete a message of %s: %s", url.rpartition("/")[2], failure)
+        logger.warning(
+            "message_not_deleted",
+            queue=url.rpartition("/")[2],
+            code=failure.get("Code"),
+            error=failure.get("Message"),
+        )
 
 
 class Deleter(threading.Thread):
@@ -64,7 +69,7 @@ class Deleter(threading.Thread):
             try:
                 self._waiting.put_nowait(receipt_handle)
             except queue.Full:
-                logger.warning("too much to delete from %s: it comes back", self.queue_name)
+                logger.warning("too_much_to_delete", queue=self.queue_name)
                 return
 
     def close(self, patience: float) -> None:
@@ -72,7 +77,7 @@ class Deleter(threading.Thread):
         try:
             self._waiting.put_nowait(None)
         except queue.Full:
-            logger.warning("leaving messages of %s undeleted: they come back", self.queue_name)
+            logger.warning("messages_left_undeleted", queue=self.queue_name)
             return
         self.join(patience)
 
@@ -98,6 +103,11 @@ class Deleter(threading.Thread):
         try:
             delete_batch(self._client, self.url, receipt_handles)
         except (BotoCoreError, ClientError) as error:
-            logger.warning("could not delete from %s, it comes back: %s", self.queue_name, error)
+            logger.warning(
+                "messages_not_deleted",
+                queue=self.queue_name,
+                messages=len(receipt_handles),
+                error=str(error),
+            )
         except Exception:
-            logger.exception("could not delete from %s, it comes back", self.queue_name)
+            logger.exception("deletion_failed", queue=self.queue_name, messages=len(receipt_handles))

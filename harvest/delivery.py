@@ -5,22 +5,22 @@ or until there were too many attempts. What became of it stands in its row.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from smtplib import SMTPException
 from urllib.parse import urlsplit
 
+import structlog
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from harvest import limits, news, webhooks, wording
+from harvest import limits, metrics, news, webhooks, wording
 from harvest.models import Notice, Subscription
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: Notices handed to workers at a time.
 SLICE = 500
@@ -69,7 +69,7 @@ def deliver(notice_id: int, attempts: int) -> str:
         return _fail(notice, str(error), for_good=error.gone)
     except (SMTPException, OSError, ValueError) as error:
         # Their texts may quote the server's answers, and with them anything; the rest is in the log.
-        logger.warning("notice %d was not sent: %s", notice.pk, type(error).__name__)
+        logger.warning("notice_not_sent", notice_id=notice.pk, error=type(error).__name__)
         return _fail(notice, f"it could not be sent: {type(error).__name__}")
     _succeed(notice)
     return "sent"
@@ -142,6 +142,7 @@ def _secret(subscription: Subscription, number: int) -> bytes:
 def _succeed(notice: Notice) -> None:
     Notice.objects.filter(pk=notice.pk).update(state=Notice.State.SENT, sent_at=timezone.now(), error="")
     Subscription.objects.filter(pk=notice.subscription_id, given_up__gt=0).update(given_up=0)
+    metrics.add(metrics.NOTICES, outcome="sent")
 
 
 def _fail(notice: Notice, error: str, *, for_good: bool = False) -> str:
@@ -151,6 +152,7 @@ def _fail(notice: Notice, error: str, *, for_good: bool = False) -> str:
         Notice.objects.filter(pk=notice.pk).update(
             due_at=timezone.now() + wait, error=error[: limits.MAX_REASON]
         )
+        metrics.add(metrics.NOTICES, outcome="failed")
         return f"next attempt in {wait}: {error}"
     _give_up(notice, error)
     subscriptions = Subscription.objects.filter(pk=notice.subscription_id)
@@ -164,3 +166,4 @@ def _give_up(notice: Notice, error: str) -> None:
     Notice.objects.filter(pk=notice.pk).update(
         state=Notice.State.FAILED, error=error[: limits.MAX_REASON]
     )
+    metrics.add(metrics.NOTICES, outcome="given_up")

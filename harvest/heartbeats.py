@@ -6,7 +6,6 @@ the way, to a row of the database, which /readyz looks at from anywhere.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import structlog
 from celery import bootsteps
 from django.conf import settings
 from django.db import connection
@@ -23,7 +23,7 @@ from django.db.models.functions import Now
 
 from harvest.models import Heartbeat
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 Part = Heartbeat.Part
 
@@ -69,7 +69,7 @@ class Pulse:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             self.file.write_text(str(os.getpid()))
         except OSError as error:
-            logger.warning("could not write a sign of life: %s", error)
+            logger.warning("sign_of_life_not_written", file=str(self.file), error=str(error))
 
     @property
     def age(self) -> timedelta:
@@ -81,7 +81,7 @@ class Pulse:
         try:
             self.file.unlink(missing_ok=True)
         except OSError as error:
-            logger.warning("could not remove a sign of life: %s", error)
+            logger.warning("sign_of_life_not_removed", file=str(self.file), error=str(error))
 
 
 def runtime_folder() -> Path:
@@ -142,7 +142,7 @@ class Reporter(threading.Thread):
         try:
             action(pulses)
         except Exception as error:  # whatever a database can do
-            logger.warning("could not store heartbeats: %s", error)
+            logger.warning("heartbeats_not_stored", error=str(error))
         finally:
             connection.close()  # the pool's processes must not inherit it
 

@@ -6,18 +6,20 @@ events, and drops them when they pile up.
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 from typing import Any
 
+import structlog
 from celery.app.events import Events
 from celery.events import EventDispatcher
 from celery.events.event import get_exchange
 from django.conf import settings
 from kombu import Connection, Producer
 
-logger = logging.getLogger(__name__)
+from harvest import metrics
+
+logger = structlog.stdlib.get_logger(__name__)
 
 #: Events that wait for the monitor: a few seconds' worth of a busy worker.
 MOST_WAITING = 1_000
@@ -94,7 +96,7 @@ class Courier(threading.Thread):
         try:
             self._waiting.put_nowait((event, options))
         except queue.Full:
-            logger.debug("dropped an event: the monitor is away or slow")
+            logger.debug("monitor_event_dropped")
 
     def end(self) -> None:
         """Send what waits, if that is a matter of a moment."""
@@ -112,7 +114,8 @@ class Courier(threading.Thread):
                     self._carry(Producer(connection))
                     return
             except Exception as error:  # whatever a network can do
-                logger.warning("the monitor is away, next try in %.0f s: %s", RETRY_SECONDS, error)
+                metrics.add(metrics.MONITOR_FAILURES)
+                logger.warning("monitor_unreachable", error=str(error), again_in_seconds=RETRY_SECONDS)
                 self._ending.wait(RETRY_SECONDS)
 
     def _carry(self, producer: Producer) -> None:

@@ -1,7 +1,8 @@
-"""What each process does with AWS: the least that it must be allowed.
+"""What each process, and an operator, does with AWS: the least that they must be allowed.
 
-The policies in deploy/iam say the same, and ``manage.py doctor`` asks whether it is so; tests hold both
-to what the processes really ask for. Names are those of IAM, where a batch is what it is a batch of.
+The policies in deploy/iam say the same, and ``manage.py doctor`` asks whether it is so; tests hold them
+to what processes and commands really ask for. Names are those of IAM, where a batch is what it is a
+batch of.
 """
 
 from __future__ import annotations
@@ -49,3 +50,26 @@ ALLOWED: Mapping[Process, Mapping[str, frozenset[str]]] = {
     },
     Process.BEAT: {TASKS: frozenset({SEND})},
 }
+
+_MAKE = _FIND | {"CreateQueue", "SetQueueAttributes"}
+
+#: What a person's commands ask of each queue: setup_queues, doctor, publish_events and
+#: redrive_dead_letters. (rikolti_status takes messages, as a worker does.)
+OPERATOR: Mapping[str, frozenset[str]] = {
+    EVENTS: _MAKE | {SEND},
+    EVENTS + DEAD_LETTERS: _MAKE | _REDRIVE,
+    TASKS: _MAKE | {SEND},
+    TASKS + DEAD_LETTERS: _MAKE | _REDRIVE,
+}
+
+#: And of the topic.
+OPERATOR_OF_TOPIC = frozenset(
+    {
+        "CreateTopic",
+        "GetSubscriptionAttributes",
+        "ListSubscriptionsByTopic",
+        "ListTopics",
+        "Publish",
+        "Subscribe",
+    }
+)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import boto3
+import structlog
 from botocore.config import Config
 
 from harvest.deleter import MOST_AT_ONCE, delete_batch
@@ -16,7 +16,7 @@ from harvest.sns import SqsMessage
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: Seconds that SQS holds a receive open while the queue is empty: the longest it allows, so that an
 #: idle worker asks three times a minute.
@@ -72,7 +72,12 @@ class RawQueue:
                 ],
             )
             for failure in response.get("Failed", []):
-                logger.warning("could not hide a message of %s: %s", self.name, failure)
+                logger.warning(
+                    "message_not_hidden",
+                    queue=self.name,
+                    code=failure.get("Code"),
+                    error=failure.get("Message"),
+                )
 
 
 def _tens(messages: Sequence[SqsMessage]) -> Iterator[Sequence[SqsMessage]]:

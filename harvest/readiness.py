@@ -8,7 +8,6 @@ What is told has no words of an exception in it: they may hold hosts, users or p
 from __future__ import annotations
 
 import functools
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import structlog
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
@@ -29,7 +29,7 @@ from harvest.models import Heartbeat
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: Seconds that a finding is good for, and that /readyz waits for a new one.
 KEEP_SECONDS = 5.0
@@ -101,7 +101,7 @@ class Look:
         try:
             found = self._find()
         except Exception as error:
-            logger.exception("could not look at %s", ", ".join(self.parts))
+            logger.exception("readiness_unknown", parts=list(self.parts))
             found = {part: Finding(FAILED, type(error).__name__, None) for part in self.parts}
         now = time.monotonic()
         for part, finding in found.items():

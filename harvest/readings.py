@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+import structlog
 
 from harvest import queues
 from harvest.models import QueueReading, Redrive
@@ -14,7 +15,7 @@ from harvest.models import QueueReading, Redrive
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +45,18 @@ def read_queues(now: datetime) -> Outcome:
             dead = queues.look_at_dead_letters(sqs, source)
             readings.append(_reading(dead, now, source=source.name, oldest_at=_oldest(sqs, dead)))
         except (queues.NoSuchQueue, *queues.AwsError) as error:
-            logger.warning("could not read a queue: %s", error)
+            logger.warning("queue_unreadable", error=str(error))
             problems.append(str(error))
     _add_ages([reading for reading in readings if not reading.source and reading.visible], now)
     QueueReading.objects.bulk_create(readings)
     for reading in readings:
         if reading.is_over:
             logger.warning(
-                "queue over its threshold: %s holds %d messages, more than %d",
-                reading.queue, reading.visible, reading.threshold,
-            )  # fmt: skip
+                "queue_over_threshold",
+                queue=reading.queue,
+                messages=reading.visible,
+                threshold=reading.threshold,
+            )
     return Outcome(readings, problems)
 
 
@@ -62,7 +65,7 @@ def _oldest(sqs: SQSClient, dead: queues.Queue) -> datetime | None:
     try:
         return queues.oldest_dead_letter(sqs, dead)
     except queues.AwsError as error:
-        logger.info("no age of the oldest message of %s: %s", dead.name, error)
+        logger.info("oldest_dead_letter_unknown", queue=dead.name, error=str(error))
         return None
 
 
@@ -86,7 +89,7 @@ def _add_ages(readings: Sequence[QueueReading], now: datetime) -> None:
     try:
         found = queues.oldest_by_cloudwatch([reading.queue for reading in readings], now)
     except queues.AwsError as error:
-        logger.info("no age of the oldest messages by CloudWatch: %s", error)
+        logger.info("oldest_messages_unknown", error=str(error))
         return
     for reading in readings:
         reading.oldest_at = found.get(reading.queue)

@@ -6,20 +6,20 @@ that it did, and asks Airflow what became of it.
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime, timedelta
 from itertools import chain, islice, zip_longest
 
+import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from harvest import airflow_api, recording
+from harvest import airflow_api, metrics, recording
 from harvest.airflow_api import AirflowError, Client, NotFound, Unavailable
 from harvest.models import HarvestRun
 from harvest.recording.runs import stale_after
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: Runs looked at in one sweep, shared by its questions. The rest wait for the next, oldest first.
 SLICE = 500
@@ -57,31 +57,38 @@ def due_runs(now: datetime, limit: int = SLICE) -> list[int]:
 
 def look_at(run_id: int) -> str:
     """Bring one run up to date. Return what it is now, in words for the task's result."""
+    result, words = _look_at(run_id)
+    metrics.add(metrics.SWEEP_LOOKS, result=result)
+    return words
+
+
+def _look_at(run_id: int) -> tuple[str, str]:
+    """Return what came of it, in the word by which it is counted, and what the run is now."""
     run = recording.mark_stale(run_id)
     if run is None:
-        return "gone"
+        return "gone", "gone"
     if run.stale_since is None:
-        return run.status
+        return "settled", run.status
     client = airflow_api.client_of(run.host)
     asked_at = timezone.now()
     planned = recording.plan_look(run_id, asked_at, LOOK_AGAIN_AFTER if client is None else CLAIM)
     if client is not None and planned:
         return _ask(client, run, asked_at)
-    return f"stale since {run.stale_since:%Y-%m-%d %H:%M:%S} UTC"
+    return "stale", f"stale since {run.stale_since:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _ask(client: Client, run: HarvestRun, asked_at: datetime) -> str:
-    """Ask Airflow, with no transaction open, and record what came of it."""
+def _ask(client: Client, run: HarvestRun, asked_at: datetime) -> tuple[str, str]:
+    """Ask Airflow, with no transaction open, and record what came of it. Return as :func:`_look_at`."""
     try:
         answer = client.get_run(run.dag_id, run.dag_run_id)
     except NotFound as error:
         recording.record_not_found(run.pk, str(error), asked_at)
-        return f"not in Airflow: {error}"
+        return "not_found", f"not in Airflow: {error}"
     except (AirflowError, SoftTimeLimitExceeded) as error:
         why = str(error) if isinstance(error, AirflowError) else "no answer in time"
         retry_after = error.retry_after if isinstance(error, Unavailable) else None
         recording.record_no_answer(run.pk, why, asked_at, retry_after)
-        logger.warning("could not ask %s of run %s: %s", run.host, run.pk, why)
-        return f"Airflow could not be asked: {why}"
+        logger.warning("airflow_not_asked", host=run.host, run_id=run.pk, error=why)
+        return "no_answer", f"Airflow could not be asked: {why}"
     recording.record_answer(run.pk, answer, asked_at)
-    return f"{answer.state} in Airflow"
+    return "answered", f"{answer.state} in Airflow"

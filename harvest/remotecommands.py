@@ -7,11 +7,11 @@ tell more than a monitor needs (report; conf of the whole of Django's settings; 
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import structlog
 from celery.utils.collections import AttributeDict
 from celery.utils.serialization import jsonify
 from celery.utils.time import rate
@@ -22,7 +22,7 @@ from kombu.utils.encoding import safe_repr
 
 from harvest.monitoring import shorten
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: Processes in a worker's pool, whoever asks for more.
 MOST_PROCESSES = 64
@@ -48,7 +48,7 @@ def run(consumer: Any, name: str, arguments: Arguments) -> Any:
     """
     try:
         if name in CHANGES:
-            logger.warning("remote control: %s %s", name, shorten(dict(arguments)))
+            logger.warning("remote_command", command=name, arguments=shorten(dict(arguments)))
             return CHANGES[name](consumer, arguments)
         if name in QUESTIONS:
             answer = QUESTIONS[name](consumer, arguments)
@@ -57,7 +57,7 @@ def run(consumer: Any, name: str, arguments: Arguments) -> Any:
     except Refused as error:
         return {"error": str(error)}
     except Exception:
-        logger.exception("remote control: could not do %s", name)
+        logger.exception("remote_command_failed", command=name)
         return {"error": "it could not be done: the worker's log says why"}
 
 

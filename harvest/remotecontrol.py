@@ -7,7 +7,6 @@ thread, and a flood of commands waits for the loop, not the loop for it.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -15,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+import structlog
 from celery import bootsteps
 from django.conf import settings
 from kombu import Connection, Consumer, Exchange, Producer
@@ -24,7 +24,7 @@ from kombu.pidbox import Mailbox
 from harvest import remotecommands
 from harvest.monitoring import LAST_WORDS_SECONDS, RETRY_SECONDS, connect
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: Where Celery's own `inspect` and `control`, and so Flower, send to.
 MAILBOX = Mailbox("celery", type="fanout")
@@ -127,9 +127,7 @@ class Listener(threading.Thread):
                     self._listen(connection)
             except Exception as error:  # whatever a network can do
                 logger.warning(
-                    "remote control is away with the monitor, next try in %.0f s: %s",
-                    RETRY_SECONDS,
-                    error,
+                    "remote_control_unreachable", error=str(error), again_in_seconds=RETRY_SECONDS
                 )
                 self._ending.wait(RETRY_SECONDS)
 
@@ -149,7 +147,7 @@ class Listener(threading.Thread):
                 raise ValueError("it is too long")
             command = Command.parse(message.payload)
         except Exception as error:  # whatever JSON, or what calls itself so, can do
-            logger.warning("remote control: a command that can't be read: %s", type(error).__name__)
+            logger.warning("remote_command_unreadable", error=type(error).__name__)
             return
         if command.workers and self._consumer.hostname not in command.workers:
             return

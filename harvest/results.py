@@ -7,10 +7,10 @@ database that is away, each attempt of a retry would make two.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from typing import Any
 
+import structlog
 from celery import states
 from django.utils import timezone
 from django_celery_results.backends.database import DatabaseBackend
@@ -18,7 +18,7 @@ from django_celery_results.backends.database import DatabaseBackend
 from harvest import retention
 from harvest.recording import TransientError
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 class ResultBackend(DatabaseBackend):  # type: ignore[misc] # it has no types
@@ -28,7 +28,7 @@ class ResultBackend(DatabaseBackend):  # type: ignore[misc] # it has no types
         try:
             return super()._store_result(task_id, result, status, *args, **kwargs)
         except TransientError as error:
-            logger.warning("could not store the result of task %s, %s: %s", task_id, status, error)
+            logger.warning("result_not_stored", task_id=task_id, status=status, error=str(error))
             return result
 
     def cleanup(self) -> None:
@@ -41,5 +41,5 @@ class ResultBackend(DatabaseBackend):  # type: ignore[misc] # it has no types
         try:
             return super()._get_task_meta_for(task_id)
         except TransientError as error:
-            logger.warning("could not read the result of task %s: %s", task_id, error)
+            logger.warning("result_unreadable", task_id=task_id, error=str(error))
             return {"status": states.PENDING, "result": None}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import structlog
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
@@ -16,7 +16,7 @@ from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 from harvest import heartbeats
 from harvest.recording import TransientError
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 LONG_AGO = datetime.min  # noqa: DTZ901 - naive, as django-celery-beat's own
 
@@ -49,7 +49,7 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc] # it has no types
         try:
             return super().all_as_schedule()
         except TransientError as error:
-            logger.warning("could not read the schedule, going on with what is known: %s", error)
+            logger.warning("schedule_unreadable", error=str(error))
             self._last_full_sync = LONG_AGO
             return self._schedule or {}
 
@@ -82,7 +82,7 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc] # it has no types
         try:
             action(pulse)
         except (DatabaseError, InterfaceError) as error:  # it is away, or has no such table yet
-            logger.warning("could not store a heartbeat: %s", error)
+            logger.warning("heartbeat_not_stored", error=str(error))
 
 
 def _store(pulse: heartbeats.Pulse) -> None:

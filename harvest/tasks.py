@@ -6,7 +6,6 @@ worker dies. What can heal is retried without limit; every other error is kept w
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,13 +13,16 @@ from itertools import islice
 from math import ceil
 from typing import Any
 
+import structlog
 from celery import Signature, Task, shared_task
 from django.utils import timezone
+from structlog.contextvars import bind_contextvars
 
 from harvest import (
     airflow_api,
     backfill,
     delivery,
+    metrics,
     readings,
     reconcile,
     recording,
@@ -28,12 +30,13 @@ from harvest import (
     retention,
     taskids,
     telling,
+    wording,
 )
 from harvest.models import Redrive, RejectedMessage
 from harvest.queues import AwsError
 from harvest.sns import SqsMessage
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: Seconds, with full jitter. SQS delays a message by 15 minutes at most.
 LONGEST_WAIT = 60
@@ -126,6 +129,7 @@ def recompute_run_status(run_id: int | None) -> str:
     """Make a run tell what its stored events say. Without one (all were rejected) do nothing."""
     if run_id is None:
         return "no run: see the rejected messages"
+    bind_contextvars(run_id=run_id)
     run = recording.recompute(run_id)
     return f"run {run_id}: {run.status if run else 'gone'}"
 
@@ -136,12 +140,14 @@ def reconcile_runs() -> str:
     run_ids = reconcile.due_runs(timezone.now())
     for run_id in run_ids:
         reconcile_run.delay(run_id)
-    return f"{len(run_ids)} runs to look at"
+    metrics.add(metrics.SWEEPS)
+    return f"{wording.count(len(run_ids), 'run')} to look at"
 
 
 @shared_task(name="harvest.reconcile_run", base=RunTask, **RETRY)
 def reconcile_run(run_id: int) -> str:
     """Look at one run: events again, links, staleness, and Airflow's word."""
+    bind_contextvars(run_id=run_id)
     return f"run {run_id}: {reconcile.look_at(run_id)}"
 
 
@@ -154,7 +160,7 @@ def backfill_runs() -> str:
         backfill_window.delay(
             window.host, window.dag_id, window.since.isoformat(), window.until.isoformat()
         )
-    return f"{len(windows)} windows to list"
+    return f"{wording.count(len(windows), 'window')} to list"
 
 
 @shared_task(name="harvest.backfill_window", base=PatientTask, **RETRY)
@@ -167,10 +173,10 @@ def backfill_window(host: str, dag_id: str, since: str, until: str) -> str:
     try:
         chunks = list(backfill.fill(client, window))
     except airflow_api.AirflowError as error:
-        logger.warning("could not list the runs of %s on %s: %s", dag_id, host, error)
+        logger.warning("runs_not_listed", dag_id=dag_id, host=host, error=str(error))
         return f"{dag_id} on {host} could not be listed: {error}"
     runs, made = sum(chunk.runs for chunk in chunks), sum(chunk.made for chunk in chunks)
-    return f"{dag_id} on {host}: {runs} runs, {made} of them new"
+    return f"{dag_id} on {host}: {wording.count(runs, 'run')}, {made} new"
 
 
 @shared_task(name="harvest.read_queues", base=PatientTask, **RETRY)
@@ -208,7 +214,7 @@ def prune() -> str:
     rows: Counter[str] = Counter()
     for one in slices:
         rows[one.rule.what] += one.rows
-    return ", ".join(f"{number} {what}" for what, number in rows.items() if number) or "nothing is old"
+    return ", ".join(f"{what}: {number}" for what, number in rows.items() if number) or "nothing is old"
 
 
 @shared_task(name="harvest.replay_rejected", base=PatientTask, **RETRY)
@@ -239,11 +245,12 @@ def tell() -> str:
         except recording.TransientError:
             raise
         except Exception:  # a fault of ours with one run, which must not keep the others from being told
-            logger.exception("could not consider change %d of a run", change_id)
+            logger.exception("change_not_considered", change_id=change_id)
     due = delivery.take_due(now)
     for notice_id, attempts in due:
         deliver_notice.delay(notice_id, attempts)
-    return f"{told} of {len(change_ids)} changes are news, {len(due)} notices to send"
+    changes, verb = wording.count(len(change_ids), "change"), "is" if told == 1 else "are"
+    return f"{told} of {changes} {verb} news, {wording.count(len(due), 'notice')} to send"
 
 
 @shared_task(name="harvest.deliver_notice", base=PatientTask, **RETRY)

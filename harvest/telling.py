@@ -16,8 +16,8 @@ from django.db import transaction
 from django.urls import reverse
 
 from harvest import news, wording
-from harvest.airflow import run_page
 from harvest.airflow_api import version_of
+from harvest.airflowpages import run_page
 from harvest.models import Collection, HarvestRun, Notice, RunChange, Subscription
 from harvest.news import Interest, Kind, Standing, Told
 from harvest.recording.runs import stale_after

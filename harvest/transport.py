@@ -8,11 +8,11 @@ is logged and tried again later. Everything else is kombu's.
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import structlog
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.exceptions import ImproperlyConfigured
@@ -23,7 +23,7 @@ from harvest.deleter import Deleter
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: Seconds before a receive that failed is tried again, after boto3's own retries.
 RETRY_SECONDS = 5.0
@@ -59,7 +59,7 @@ class Channel(SQS.Channel):
             message = self.qos.get(delivery_tag).delivery_info
             self._deleter(message["sqs_queue"]).delete([message["sqs_message"]["ReceiptHandle"]])
         except Exception:  # it comes back, and this must not end the worker's loop
-            logger.exception("could not have the message of a task deleted")
+            logger.exception("task_message_undeletable")
         finally:
             self.qos.ack(delivery_tag)
 
@@ -88,7 +88,7 @@ class Channel(SQS.Channel):
         try:
             super()._restore(message, *args)
         except Exception as error:
-            logger.warning("could not give a message back, it comes back by itself: %s", error)
+            logger.warning("task_message_not_given_back", error=str(error))
 
     def _schedule_queue(self, queue: str) -> None:
         """Ask for tasks when there is room for some, rather than for each one that ends."""
@@ -112,14 +112,16 @@ class Channel(SQS.Channel):
         try:
             return int(super()._size(queue))
         except (BotoCoreError, ClientError) as error:
-            logger.warning("could not ask for the length of %s: %s", queue, error)
+            logger.warning("queue_length_unknown", queue=queue, error=str(error))
             return 0
 
     def _receive(self, queue: str, count: int, callback: Any) -> None:
         try:
             response = self._receive_message(queue, count, self.wait_time_seconds)
         except Exception as error:  # whatever a network can do
-            logger.warning("could not receive from %s: %s", queue, error)
+            logger.warning(
+                "task_queue_unreachable", queue=queue, error=str(error), again_in_seconds=RETRY_SECONDS
+            )
             self.hub.call_soon(self._on_receive_failed, queue)
         else:
             self.hub.call_soon(self._on_received, queue, response, callback)
@@ -131,7 +133,9 @@ class Channel(SQS.Channel):
                 self._on_messages_ready(self._new_queue(queue), queue, {"Messages": [message]})
             except Exception:
                 # It stays on the queue, and in the end goes to the dead letters.
-                logger.exception("could not read message %s of %s", message["MessageId"], queue)
+                logger.exception(
+                    "task_message_unreadable", queue=queue, sqs_message_id=message["MessageId"]
+                )
                 self.qos.ack(message["ReceiptHandle"])  # frees its place, deletes nothing
         callback(len(messages))
 
@@ -143,7 +147,7 @@ class Channel(SQS.Channel):
         try:
             super().basic_reject(delivery_tag, requeue=requeue)
         except (BotoCoreError, ClientError) as error:
-            logger.warning("could not give a message back, it comes back by itself: %s", error)
+            logger.warning("task_message_not_given_back", error=str(error))
             self.qos.ack(delivery_tag)  # frees its place, deletes nothing
 
 

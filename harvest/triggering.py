@@ -18,7 +18,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from harvest import airflow_api, limits
+from harvest import airflow_api, limits, metrics
 from harvest.airflow import HARVEST, PUBLISH, UNPUBLISH, make_conf
 from harvest.airflow_api import AirflowError, AirflowRun, AlreadyExists, Client, NotFound, Unavailable
 from harvest.models import HarvestTrigger
@@ -163,6 +163,7 @@ class _Submission:
 
     def send(self, made: HarvestTrigger) -> None:
         self._answers = _send(self._client, made)
+        metrics.add(metrics.TRIGGERS, state=made.state)
 
 
 def _check_same(made: HarvestTrigger, conf: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What a notice says, as mail and as a webhook's body. Pure: facts in, text out.
+"""What people are told: a notice as mail and as a webhook's body. Pure: facts in, text out.
 
 Names and errors in it come from outside. Each is made one line and cut, so that it can neither add a
 header to a mail nor a line to its text.
@@ -109,6 +109,11 @@ def mail(content: Mapping[str, Any]) -> tuple[str, str]:
     lines += [f"{name}: {one_line(fact, limits.MAX_REASON)}" for name, fact in facts if fact]
     lines += ["", data.get("run_url") or data["subscription_url"], ""]
     return data["title"], "\n".join(lines)
+
+
+def count(number: int, thing: str) -> str:
+    """Return so many of a thing, such as "1 run" and "2 runs"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def one_line(text: str, length: int) -> str:

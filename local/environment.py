@@ -76,6 +76,7 @@ class Local:
             "RIKOLTI_EVENTS_TOPIC_ARNS": f"arn:aws:sns:{REGION}:{ACCOUNT}:rikolti-events",
             "AVRAM_TASKS_QUEUE_URL": f"{endpoint}/{ACCOUNT}/avram-tasks",
             "MONITOR_BROKER_URL": f"redis://{HOST}:{self.monitor}/0",
+            "METRICS_ADDRESS": variables.METRICS_ADDRESS.text or f"{HOST}:9808",
             "FLOWER_USER": USER,
             "FLOWER_PASSWORD": PASSWORD,
             "PORT": str(self.web),

@@ -29,6 +29,7 @@ BANNER = """
     Harvest runs       {runs}
     Rejected messages  what could not be understood, with the reason and a replay action
     Task results       what each task did; Periodic tasks: the sweep's schedule
+    Metrics            http://{host}:{web}/metrics, and the worker's: http://{metrics}/metrics
 
   Another terminal can talk to it:   .venv/bin/python manage.py publish_events FILE
   Ctrl-C ends all of it. The database stays in {folder}.
@@ -87,6 +88,7 @@ def _greet(local: Local) -> None:
             password=PASSWORD,
             runs=WITH_DEMO if local.demo else WITHOUT_DEMO,
             folder=local.folder,
+            metrics=local.variables()["METRICS_ADDRESS"],
         ),
         flush=True,
     )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
+import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from celery import Task
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 def send(task: Task[Any, Any], *args: Any) -> str | None:
@@ -22,7 +22,7 @@ def send(task: Task[Any, Any], *args: Any) -> str | None:
         task.apply_async(args, retry=False)
     except (OperationalError, BotoCoreError, ClientError, OSError) as error:
         # The page says no more than the kind: an address may stand in the text.
-        logger.warning("%s could not be sent: %s", task.name, error)
+        logger.warning("task_unsendable", task_to_send=task.name, error=str(error))
         return _("The queue of tasks can't be reached (%s). Nothing was started; try again later.") % (
             type(error).__name__
         )

@@ -15,8 +15,9 @@ from django.utils.translation import gettext_lazy as _
 
 from harvest.admin import parts
 from harvest.admin.starting import TITLES, StartsRuns, start_url
-from harvest.airflow import HARVEST, run_page
+from harvest.airflow import HARVEST
 from harvest.airflow_api import version_of
+from harvest.airflowpages import run_page
 from harvest.models import Collection, HarvestEvent, HarvestRun, HarvestTrigger
 
 #: How many of the newest runs and triggers the page of a collection shows: the others have lists.
@@ -51,7 +52,7 @@ class CollectionAdmin(StartsRuns):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Collection]:
         newest = HarvestRun.objects.filter(collection=OuterRef("pk")).order_by("-last_heard_at", "-pk")
-        columns = ("pk", "status", "stale_since")
+        columns = ("pk", "status", "stale_since", "lost_since")
         return (
             super()
             .get_queryset(request)
@@ -105,6 +106,7 @@ class CollectionAdmin(StartsRuns):
             pk=latest,
             status=getattr(collection, "latest_status", ""),
             stale_since=getattr(collection, "latest_stale_since", None),
+            lost_since=getattr(collection, "latest_lost_since", None),
         )
         return parts.page_link(run, parts.status_word(run))
 

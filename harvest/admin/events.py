@@ -21,9 +21,10 @@ from django.utils.translation import gettext_lazy as _
 from harvest import limits
 from harvest.admin import jsontree, parts
 from harvest.admin.longlists import search
-from harvest.airflow import log_page
 from harvest.airflow_api import version_of
+from harvest.airflowpages import log_page
 from harvest.models import HarvestEvent, HarvestRun
+from harvest.strictjson import mend
 
 
 @admin.register(HarvestEvent)
@@ -158,7 +159,7 @@ class HarvestEventAdmin(parts.ReadOnlyAdmin[HarvestEvent]):
         return format_html_join(
             "",
             "<p>{}: {}</p>",
-            ((text, parts.page_link(beside) if beside else gettext("none")) for text, beside in links),
+            ((text, _link(beside) if beside else gettext("none")) for text, beside in links),
         )
 
     # --- what opens on the page of the run ---
@@ -185,6 +186,11 @@ class HarvestEventAdmin(parts.ReadOnlyAdmin[HarvestEvent]):
             "message": jsontree.tree(event.rikolti_message, whole),
         }
         return render(request, "harvest/event_fragment.html", context)
+
+
+def _link(event: HarvestEvent) -> SafeString | str:
+    what = event.task_id or event.get_outcome_display()
+    return parts.page_link(event, format_html("{}, {}", mend(what), parts.moment(event.sns_timestamp)))
 
 
 def _traceback(message: Any) -> str:

@@ -7,7 +7,7 @@ more than :data:`MOST_RUNS` entries of one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -66,19 +66,31 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a chart's table, with the list that it counts. ``said`` tells a number that is read out
+    from the others."""
+
+    text: str
+    url: str = ""
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """A picture, and the same as a table: heads, then rows."""
 
     picture: SafeString
     heads: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add to the context of the admin's index what its viewer may see. The theme calls this."""
     now = timezone.now()
-    may_runs, may_rejected = (_may_view(request, model) for model in (HarvestRun, RejectedMessage))
+    may_runs, may_rejected, may_readings = (
+        _may_view(request, model) for model in (HarvestRun, RejectedMessage, QueueReading)
+    )
     numbers = [*(_run_numbers(now) if may_runs else ()), *(_rejected_numbers() if may_rejected else ())]
     return {
         **context,
@@ -87,7 +99,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "numbers": numbers,
         "quiet": _quiet(numbers) if may_runs and may_rejected else "",
         "runs_chart": _runs_chart(now) if may_runs else None,
-        "queues_chart": _queues_chart(now) if may_runs else None,
+        "queues_chart": _queues_chart(now, linked=may_readings) if may_runs else None,
         "failures": _failures() if may_runs else None,
         "failed_url": _runs_url(status__exact=Status.FAILED),
         "at": parts.moment(now),
@@ -106,8 +118,10 @@ def _runs_url(**query: str) -> str:
 def _run_numbers(now: datetime) -> Iterable[Number]:
     runs = HarvestRun.objects
     failed = runs.filter(status=Status.FAILED)
+    running = runs.filter(status=Status.RUNNING)
+    silent = running.filter(Q(stale_since__isnull=False) | Q(lost_since__isnull=False))
     for label, rows, look, query in (
-        (_("running"), runs.filter(status=Status.RUNNING), "running", {"status__exact": "running"}),
+        (_running(count_up_to_reach(silent)), running, "running", {"status__exact": "running"}),
         (
             _("failed in the last 24 hours"),
             failed.filter(last_heard_at__gte=now - timedelta(hours=24)),
@@ -124,6 +138,12 @@ def _run_numbers(now: datetime) -> Iterable[Number]:
         (_("lost"), runs.filter(lost_since__isnull=False), "lost", {"standing": "lost"}),
     ):
         yield Number(label, count_up_to_reach(rows), _runs_url(**query), look)
+
+
+def _running(silent: int) -> str:
+    if not silent:
+        return _("running")
+    return _("running, %s of them stale or lost") % silent
 
 
 def _rejected_numbers() -> Iterable[Number]:
@@ -201,15 +221,23 @@ def _told(found: Mapping[date, Mapping[str, int]], days: Iterable[date]) -> str:
     }  # fmt: skip
 
 
-def _row(day: date, numbers: Mapping[str, int]) -> tuple[Any, ...]:
+def _row(day: date, numbers: Mapping[str, int]) -> tuple[Cell, ...]:
     text = day.isoformat()
+    within = {"last_heard_at_from": text, "last_heard_at_to": text}
     return (
-        (text, _runs_url(last_heard_at_from=text, last_heard_at_to=text)),
-        *((str(numbers.get(status, 0)), "") for status in STACK),
+        Cell(text, _runs_url(**within)),
+        *(
+            Cell(
+                str(numbers.get(status, 0)),
+                _runs_url(**within, status__exact=status),
+                f"{status.label}, {text}",
+            )
+            for status in STACK
+        ),
     )
 
 
-def _queues_chart(now: datetime) -> Chart | None:
+def _queues_chart(now: datetime, *, linked: bool) -> Chart | None:
     readings = QueueReading.objects.filter(Q(read_at__gte=now - charts.SPAN) & Q(read_at__lte=now))
     columns = readings.order_by("-read_at").values_list("queue", "read_at", "visible")
     points: dict[str, list[tuple[datetime, int]]] = defaultdict(list)
@@ -220,12 +248,26 @@ def _queues_chart(now: datetime) -> Chart | None:
     return Chart(
         charts.depths("queues-chart", _("Messages that wait"), points, now),
         (_("queue"), _("now"), _("at most")),
-        tuple(
-            (
-                (queue, ""),
-                (str(points[queue][-1][1]), ""),
-                (str(max(visible for _at, visible in points[queue])), ""),
+        tuple(_depths_row(queue, points[queue], linked=linked) for queue in sorted(points)),
+    )
+
+
+def _depths_row(queue: str, points: Sequence[tuple[datetime, int]], *, linked: bool) -> tuple[Cell, ...]:
+    """Return a queue's newest and largest number, each with the readings of the day that begin by it."""
+    page = reverse("admin:harvest_queuereading_changelist")
+    within = {"queue": queue, "read_at__gte": points[0][0].isoformat()}
+    numbers: tuple[tuple[int, str, dict[str, str]], ...] = (
+        (points[-1][1], _("now"), {}),
+        (max(visible for _at, visible in points), _("at most"), {"o": "-3"}),  # by the third column
+    )
+    return (
+        Cell(queue),
+        *(
+            Cell(
+                str(number),
+                f"{page}?{urlencode({**within, **order})}" if linked else "",
+                f"{queue}, {word}",
             )
-            for queue in sorted(points)
+            for number, word, order in numbers
         ),
     )

@@ -64,7 +64,23 @@ class List(ChangeList):
             self.full_result_count = self.result_count
 
 
-class ReadOnlyAdmin(unfold.admin.ModelAdmin, admin.ModelAdmin[M]):
+class MomentsAdmin(admin.ModelAdmin[M]):
+    """A list whose columns of moments are in the zone of who looks."""
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return [self.shown(name) for name in super().get_list_display(request)]
+
+    def get_sortable_by(self, request: HttpRequest) -> list[Any]:
+        return [self.shown(name) for name in super().get_sortable_by(request)]
+
+    def shown(self, name: Any) -> Any:
+        """Return what shows a column of the model, if that is of moments, else its name."""
+        columns = {field.name: field for field in self.opts.concrete_fields}
+        field = columns.get(name) if isinstance(name, str) else None
+        return moment_column(field) if isinstance(field, models.DateTimeField) else name
+
+
+class ReadOnlyAdmin(MomentsAdmin[M], unfold.admin.ModelAdmin, admin.ModelAdmin[M]):
     """Pages to look at: nothing is added, changed or deleted by hand.
 
     Whatever is in a row, its pages are of bounded size. What they cut is in a file to download.
@@ -76,25 +92,11 @@ class ReadOnlyAdmin(unfold.admin.ModelAdmin, admin.ModelAdmin[M]):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return List
 
-    # Moments of the rows themselves, too, are in the zone of who looks.
-
-    def get_list_display(self, request: HttpRequest) -> list[Any]:
-        return [self._shown(name) for name in super().get_list_display(request)]
-
-    def get_sortable_by(self, request: HttpRequest) -> list[Any]:
-        return [self._shown(name) for name in super().get_sortable_by(request)]
-
     def get_fieldsets(self, request: HttpRequest, obj: M | None = None) -> Any:
         return [
-            (title, {**options, "fields": [self._shown(name) for name in options["fields"]]})
+            (title, {**options, "fields": [self.shown(name) for name in options["fields"]]})
             for title, options in super().get_fieldsets(request, obj)
         ]
-
-    def _shown(self, name: Any) -> Any:
-        """Return what shows a column of the model, if that is of moments, else its name."""
-        columns = {field.name: field for field in self.opts.concrete_fields}
-        field = columns.get(name) if isinstance(name, str) else None
-        return moment_column(field) if isinstance(field, models.DateTimeField) else name
 
     def of_list(self, queryset: models.QuerySet[M]) -> models.QuerySet[M]:
         """Return the rows as the list needs them: without columns that a message may fill."""

@@ -43,7 +43,7 @@ TokenProxy.__str__ = _name_token  # type: ignore[assignment,method-assign]
 
 
 @admin.register(TokenProxy)
-class TokenAdmin(ModelAdmin, DrfTokenAdmin):
+class TokenAdmin(parts.MomentsAdmin[TokenProxy], ModelAdmin, DrfTokenAdmin):
     """Tokens of the API: each person's own, where superusers see and make those of all.
 
     A token is shown once, when it is made. Whoever wants another deletes it and makes a new one.

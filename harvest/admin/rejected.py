@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import PermissionDenied
@@ -35,7 +35,7 @@ from harvest.sns import MESSAGE, publication_id
 from harvest.strictjson import mend, read_json_as_written
 from harvest.whereabouts import Place, find_place
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 Reason = RejectedMessage.Reason
 
@@ -290,7 +290,7 @@ def _place_of(message: RejectedMessage) -> Place | None:
     try:
         place = find_place(message.to_sqs_message())
     except Exception:  # The page of a body that our own code can't take must open all the more.
-        logger.exception("no place found in rejected message %s", message.pk)
+        logger.exception("place_search_failed", rejected_message_id=message.pk)
         return None
     return place if place is not None and place.reason.value == message.reason else None
 

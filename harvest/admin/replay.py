@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -72,11 +73,11 @@ def words_of(replayed: Replayed) -> Iterator[tuple[int, SafeString | str]]:
         yield messages.SUCCESS, format_html("{} {}", text, _links_to_runs(replayed.recorded))
     if number := len(replayed.rejected):
         text = ngettext(
-            "%d message is still not understood, see its reason.",
-            "%d messages are still not understood, see their reasons.",
+            "%d message is still not understood:",
+            "%d messages are still not understood:",
             number,
         )
-        yield messages.WARNING, format_html("{} ({})", text % number, _reasons(replayed.rejected))
+        yield messages.WARNING, format_html("{} {}", text % number, _reasons(replayed.rejected))
     if replayed.waiting:
         text = ngettext(
             "%d message can't be verified now, since the certificate of SNS can't be fetched. It is "
@@ -95,13 +96,25 @@ def _links_to_runs(run_ids: Iterable[int | None]) -> SafeString:
 
 
 def _reasons(ids: Sequence[int]) -> SafeString:
-    """Return why messages are rejected now, each with a link to its page."""
-    again = RejectedMessage.objects.filter(pk__in=ids[:MAX_LINKS]).only("reason")
-    return format_html_join(
-        ", ",
-        '<a href="{}">{}</a>',
-        (
-            (reverse("admin:harvest_rejectedmessage_change", args=[row.pk]), row.get_reason_display())
-            for row in again
-        ),
-    )
+    """Return why messages are rejected now, each reason once, with links to their pages."""
+    by_reason: dict[str, list[int]] = defaultdict(list)
+    again = RejectedMessage.objects.filter(pk__in=ids).order_by("pk")
+    for pk, reason in again.values_list("pk", "reason"):
+        by_reason[reason].append(pk)
+    return format_html_join("; ", "{}", ((_reason(*group),) for group in by_reason.items()))
+
+
+def _reason(reason: str, ids: Sequence[int]) -> SafeString:
+    word = str(RejectedMessage.Reason(reason).label)
+    if len(ids) == 1:
+        return _link(ids[0], word)
+    links: list[str] = [_link(pk, _("message %d") % pk) for pk in ids[:MAX_LINKS]]
+    if len(ids) > MAX_LINKS:
+        links.append(_("others"))
+    told = _("%(reason)s, %(number)d times") % {"reason": word, "number": len(ids)}
+    return format_html("{} ({})", told, format_html_join(", ", "{}", ((one,) for one in links)))
+
+
+def _link(pk: int, text: str) -> SafeString:
+    page = reverse("admin:harvest_rejectedmessage_change", args=[pk])
+    return format_html('<a href="{}">{}</a>', page, text)

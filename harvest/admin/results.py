@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+from datetime import datetime
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -17,7 +19,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django_celery_results.admin import GroupResultAdmin, TaskResultAdmin
 from django_celery_results.models import GroupResult, TaskResult
@@ -27,12 +29,27 @@ from harvest import limits, taskids
 from harvest.admin import parts
 from harvest.admin.longlists import ValuesFilter, newest
 from harvest.models import HarvestRun
+from harvest.strictjson import mend
 
 admin.site.unregister((TaskResult, GroupResult))
 
 #: The tasks whose result, or only argument, is the id of a run.
 RECORD = "harvest.record_event"
 OF_A_RUN = ("harvest.recompute_run_status", "harvest.reconcile_run")
+
+#: The tasks whose arguments are the id of a row, and how often that was worked on before: the page of
+#: the row, and what the task is about.
+OF_A_ROW = {
+    "harvest.deliver_notice": (
+        "admin:harvest_notice_change", _("notice %(row)d, attempt %(number)d"),
+    ),
+    "harvest.redrive": ("admin:harvest_redrive_change", _("redrive %(row)d, slice %(number)d")),
+}  # fmt: skip
+#: More is no id, nor any number of times.
+MANY = 10**18
+
+REPLAY = "harvest.replay_rejected"
+WINDOW = "harvest.backfill_window"
 
 #: What a worker is told of the messages of a task (harvest.batching says it): never their bodies.
 MESSAGES = re.compile(r"\((\d+ messages? of .*)\)", re.DOTALL)
@@ -144,10 +161,10 @@ class LongTaskResultAdmin(parts.ReadOnlyAdmin[TaskResult], TaskResultAdmin):
     def arguments(self, result: TaskResult) -> SafeString | str:
         """Say what a task was about, with a link to the run where that is known."""
         run_id, words = _run_id(result), _words(result)
-        if run_id is None:
-            return words
-        page = reverse("admin:harvest_harvestrun_change", args=[run_id])
-        return format_html('<a href="{}">{}</a>', page, words)
+        if run_id is not None:
+            page = reverse("admin:harvest_harvestrun_change", args=[run_id])
+            return format_html('<a href="{}">{}</a>', page, words)
+        return _of_a_row(result) or words
 
     @admin.display(description=_("what came of it"))
     def answer(self, result: TaskResult) -> str:
@@ -166,7 +183,7 @@ class LongTaskResultAdmin(parts.ReadOnlyAdmin[TaskResult], TaskResultAdmin):
 
 
 @admin.register(GroupResult)
-class ThemedGroupResultAdmin(ModelAdmin, GroupResultAdmin):
+class ThemedGroupResultAdmin(parts.MomentsAdmin[GroupResult], ModelAdmin, GroupResultAdmin):
     pass
 
 
@@ -178,8 +195,42 @@ def _run_id(result: TaskResult) -> int | None:
     return None
 
 
-def _words(result: TaskResult) -> str:
+def _of_a_row(result: TaskResult) -> SafeString | None:
+    """Return what a task of a row other than a run is about, with a link to that."""
+    arguments = _arguments(result) if result.task_name in OF_A_ROW else None
+    match arguments:
+        case (int(row), int(done)) if 0 <= min(row, done) <= max(row, done) < MANY:
+            page, words = OF_A_ROW[result.task_name]
+            text = words % {"row": row, "number": done + 1}
+            return format_html('<a href="{}">{}</a>', reverse(page, args=[row]), text)
+    return None
+
+
+def _window(result: TaskResult) -> SafeString | None:
+    """Return which runs a task listed."""
+    match _arguments(result):
+        case (str(host), str(dag_id), str(since), str(until)):
+            words = gettext("{} on {}, from {} to {}")
+            return format_html(words, mend(dag_id), mend(host), *map(_moment, (since, until)))
+    return None
+
+
+def _moment(text: str) -> SafeString | str:
+    try:
+        return parts.moment(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return str(mend(text))
+
+
+def _words(result: TaskResult) -> SafeString | str:
     """Return the arguments of a task as a person reads them: never a body."""
+    if result.task_name == WINDOW and (window := _window(result)):
+        return window
+    if result.task_name == REPLAY:
+        match _arguments(result):
+            case (list(ids),):
+                words = ngettext("%d rejected message", "%d rejected messages", len(ids))
+                return str(words % len(ids))
     text = _unquoted(_column(result, "some_args", "task_args"))
     if result.task_name == RECORD:
         messages = MESSAGES.fullmatch(text)
@@ -202,6 +253,16 @@ def _unquoted(text: str) -> str:
     except ValueError:
         return text
     return data if isinstance(data, str) else text
+
+
+def _arguments(result: TaskResult) -> tuple[Any, ...] | None:
+    """Return the arguments of a task, None where they are cut, or more than numbers and texts."""
+    text = _unquoted(_column(result, "some_args", "task_args"))
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return tuple(found) if isinstance(found, list | tuple) else None
 
 
 def _number(text: str) -> int | None:

@@ -24,8 +24,8 @@ from harvest.admin.runfilters import (
     StandingFilter,
     WithinFilter,
 )
-from harvest.airflow import run_page
 from harvest.airflow_api import version_of
+from harvest.airflowpages import run_page
 from harvest.models import Collection, HarvestEvent, HarvestRun
 
 #: Digits of a collection's id. More are no number to any database.

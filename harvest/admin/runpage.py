@@ -29,15 +29,19 @@ from django.utils.translation import gettext_lazy as _
 from harvest import limits, recording, tasks
 from harvest.admin import answer, asking, jsontree, live, parts, runtasks, taskrows
 from harvest.admin.longlists import LAST_PAGE
-from harvest.airflow import run_page
+from harvest.admin.results import results_of
 from harvest.airflow_api import version_of
+from harvest.airflowpages import run_page
 from harvest.models import HarvestEvent, HarvestRun, RunChange
 
 #: Events that a download reads from the database at a time, each of which may be large.
 CHUNK = 50
 
 #: Of a run, those that its page tells.
-MOMENTS = ("first_event_at", "last_heard_at", "airflow_checked_at", "airflow_ended_at")
+MOMENTS = (
+    "first_event_at", "last_heard_at", "stale_since", "lost_since", "airflow_checked_at",
+    "airflow_ended_at",
+)  # fmt: skip
 
 
 class DecisionForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -104,11 +108,11 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
 
     def get_readonly_fields(self, request: HttpRequest, obj: HarvestRun | None = None) -> list[str]:
         decided = ("status", "status_note")
-        return [name for name in flatten_fieldsets(self.fieldsets) if name not in decided]
+        return [self.shown(name) for name in flatten_fieldsets(self.fieldsets) if name not in decided]
 
     def get_fieldsets(self, request: HttpRequest, obj: HarvestRun | None = None) -> Any:
         """Whoever may not decide is shown no form: the answer above says it all."""
-        deciding, *others = self.fieldsets
+        deciding, *others = super().get_fieldsets(request, obj)
         return (deciding, *others) if self.has_change_permission(request, obj) else tuple(others)
 
     def save_model(
@@ -182,6 +186,7 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
         )
         number = page_number(request, "events")
         events = _events(run, number)
+        may_results = request.user.has_perm("django_celery_results.view_taskresult")
         return {
             "run": run,
             "answer": told,
@@ -210,6 +215,8 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
             "events_after": number + 1 if len(events) > limits.MAX_ROWS else None,
             "may_decide": self.has_change_permission(request, run),
             "may_reconcile": self.has_reconcile_permission(request),
+            "results": results_of(run) if may_results else "",
+            "failed_results": results_of(run, failures=True) if may_results else "",
         }
 
     def _published(self, run: HarvestRun) -> str:

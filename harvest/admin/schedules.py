@@ -80,9 +80,11 @@ class PeriodicTaskAdmin(ModelAdmin, beat.PeriodicTaskAdmin):
         return parts.warning_word(gettext("disabled"))
 
     @admin.display(description=_("when"))
-    def words(self, task: PeriodicTask) -> str:
+    def words(self, task: PeriodicTask) -> SafeString | str:
         if task.crontab:
             return str(task.crontab.human_readable)
+        if task.clocked:
+            return parts.moment(task.clocked.clocked_time)
         return str(task.scheduler or parts.EMPTY)
 
     @admin.display(description=_("next run"))
@@ -156,7 +158,7 @@ class PeriodicTaskInline(TabularInline, beat.PeriodicTaskInline):
     pass
 
 
-class ScheduleAdmin(ModelAdmin):
+class ScheduleAdmin(parts.MomentsAdmin[Any], ModelAdmin):
     """A schedule, and the tasks that go by it."""
 
     inlines = (PeriodicTaskInline,)

@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from harvest import airflow_api, limits, triggering
 from harvest.admin import parts
 from harvest.admin.startform import StartForm
-from harvest.airflow import run_page
+from harvest.airflowpages import run_page
 from harvest.models import Collection, HarvestEvent, HarvestRun, HarvestTrigger
 from harvest.triggering import DAGS, NOT_STARTED, SentAlready
 

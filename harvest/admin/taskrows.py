@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from harvest.admin import parts, runtasks, timeline
-from harvest.airflow import log_page
 from harvest.airflow_api import version_of
+from harvest.airflowpages import log_page
 from harvest.attempts import Attempt, Instance, known_index, known_try
 from harvest.models import HarvestEvent, HarvestRun, RunChange
 from harvest.strictjson import mend

@@ -19,8 +19,8 @@ from harvest import triggering
 from harvest.admin import parts
 from harvest.admin.longlists import ValuesFilter
 from harvest.admin.starting import PERMISSION
-from harvest.airflow import run_page
 from harvest.airflow_api import version_of
+from harvest.airflowpages import run_page
 from harvest.models import HarvestRun, HarvestTrigger
 
 State = HarvestTrigger.State

@@ -6,7 +6,8 @@ Source: Airflow's OpenAPI of 2.10 and 3.0, and answers seen from both (docs/airf
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -77,9 +78,7 @@ def read_run(data: Any) -> AirflowRun:
     Raises:
         Unavailable: it is none that Airflow would tell of.
     """
-    if not isinstance(data, dict):
-        raise Unavailable(f"answered a JSON {json_type(data)} for a run, not an object")
-    try:
+    with _telling_of("run", data):
         return AirflowRun(
             dag_id=read_string(data, "dag_id", limits.MAX_ID),
             dag_run_id=read_string(data, "dag_run_id", limits.MAX_ID),
@@ -90,8 +89,6 @@ def read_run(data: Any) -> AirflowRun:
             conf=decode_conf(data.get("conf")),
             note=read_text(data, "note")[: limits.MAX_NOTE] if data.get("note") else "",
         )
-    except MalformedMessage as error:
-        raise Unavailable(f"told of a run that can't be: {error}") from None
 
 
 def read_task_instance(data: Any) -> TaskInstance:
@@ -100,9 +97,7 @@ def read_task_instance(data: Any) -> TaskInstance:
     Raises:
         Unavailable: it is none that Airflow would tell of.
     """
-    if not isinstance(data, dict):
-        raise Unavailable(f"answered a JSON {json_type(data)} for a task, not an object")
-    try:
+    with _telling_of("task", data):
         return TaskInstance(
             task_id=read_string(data, "task_id", limits.MAX_ID),
             map_index=_integer(data, "map_index", -1),
@@ -111,8 +106,17 @@ def read_task_instance(data: Any) -> TaskInstance:
             start_date=_date(data, "start_date"),
             end_date=_date(data, "end_date"),
         )
+
+
+@contextmanager
+def _telling_of(what: str, data: Any) -> Iterator[None]:
+    """Read an object in the block: what is malformed in it makes the whole answer none."""
+    if not isinstance(data, dict):
+        raise Unavailable(f"answered a JSON {json_type(data)} for a {what}, not an object")
+    try:
+        yield
     except MalformedMessage as error:
-        raise Unavailable(f"told of a task that can't be: {error}") from None
+        raise Unavailable(f"told of a {what} that can't be: {error}") from None
 
 
 def read_page(data: Mapping[str, Any], key: str) -> tuple[list[Any], int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
+import structlog
+
+from harvest import metrics
 from harvest.airflow_api.answers import (
     AirflowRun,
     Answer,
@@ -17,10 +19,10 @@ from harvest.airflow_api.answers import (
     read_run,
     read_task_instance,
 )
-from harvest.airflow_api.errors import Refused, Unavailable
+from harvest.airflow_api.errors import AirflowError, Refused, Unavailable
 from harvest.airflow_api.hosts import Host
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 #: What Airflow gives at most on one page, unless it was told otherwise.
 PAGE = 100
@@ -95,7 +97,7 @@ class Client:
         dag_run_id: str,
         body: Mapping[str, Any] | None = None,
     ) -> AirflowRun:
-        run = read_run(checked(self._api.ask(method, path, {}, body), dag_id))
+        run = read_run(self._ask(method, path, {}, body, dag_id))
         if (run.dag_id, run.dag_run_id) != (dag_id, dag_run_id):
             raise Unavailable("answered with another run")
         return run
@@ -111,18 +113,38 @@ class Client:
         seen = 0
         while True:
             page: dict[str, str | int] = {**query, "limit": PAGE, "offset": seen}
-            items, total = read_page(checked(self._api.ask("GET", path, page, None), dag_id), key)
+            items, total = read_page(self._ask("GET", path, page, None, dag_id), key)
             items = items[:PAGE]
             for item in items:
                 try:
                     yield read(item)
                 except Unavailable as error:
-                    logger.warning("left out of a list of %s: %s", self.host.address, error)
+                    logger.warning("listed_run_unreadable", host=self.host.address, error=str(error))
             seen += len(items)
             if not items or seen >= total:
                 return
             if seen >= MAX_LISTED:
                 raise Unavailable(f"lists over {MAX_LISTED} at once")
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int],
+        body: Mapping[str, Any] | None,
+        dag_id: str,
+    ) -> Any:
+        """Return what one request is answered with, and count it by what came of it."""
+        outcome = AirflowError.outcome  # also where the time of the task that asks is up
+        try:
+            data = checked(self._api.ask(method, path, query, body), dag_id)
+            outcome = "ok"
+        except AirflowError as error:
+            outcome = error.outcome
+            raise
+        finally:
+            metrics.add(metrics.AIRFLOW_REQUESTS, outcome=outcome)
+        return data
 
 
 def _dag_path(dag_id: str) -> str:

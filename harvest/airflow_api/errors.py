@@ -8,17 +8,26 @@ from datetime import timedelta
 class AirflowError(Exception):
     """Airflow gave no answer that could be used. The text says why, and nothing secret."""
 
+    #: The word by which it is counted.
+    outcome = "unavailable"
+
 
 class NotFound(AirflowError):
     """Airflow says that it knows no such run, or no such DAG."""
+
+    outcome = "not_found"
 
 
 class AlreadyExists(AirflowError):
     """Airflow has a run of this id, or of this logical date, already."""
 
+    outcome = "already_exists"
+
 
 class Refused(AirflowError):
     """Airflow, or what stands before it, would not do this: asking again won't help by itself."""
+
+    outcome = "refused"
 
 
 class Unavailable(AirflowError):

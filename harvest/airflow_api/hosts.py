@@ -17,8 +17,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harvest import limits
-from harvest.airflow import is_web_address
 from harvest.airflow_api.errors import Refused
+from harvest.airflowpages import is_web_address
 from harvest.errors import MalformedMessage
 from harvest.strictjson import read_json_as_written
 

@@ -9,8 +9,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from harvest import limits, telling
-from harvest.airflow import log_page, run_page
 from harvest.airflow_api import version_of
+from harvest.airflowpages import log_page, run_page
 from harvest.models import Collection, HarvestEvent, HarvestRun
 from harvest.wording import one_line
 

@@ -8,8 +8,8 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from harvest import limits
+from harvest.models.changes import RunChange
 from harvest.models.registry import Collection
-from harvest.models.runs import RunChange
 
 
 class Subscription(models.Model):

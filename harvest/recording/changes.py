@@ -5,12 +5,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
+import structlog
 from django.contrib.auth.models import User
+from django.db import transaction
 
+from harvest import metrics
 from harvest.models import HarvestRun, RunChange
 from harvest.published import Statement
 from harvest.recording.versions import follow, statement_of
+
+logger = structlog.stdlib.get_logger(__name__)
 
 Kind = RunChange.Kind
 
@@ -49,6 +55,10 @@ def keep_changes(
         )
         if changed
     ]
+    if not kinds:
+        return
+    if not quiet:
+        transaction.on_commit(partial(_tell, run, before, [str(kind) for kind in kinds]))
     RunChange.objects.bulk_create(
         RunChange(
             harvest_run=run,
@@ -63,4 +73,18 @@ def keep_changes(
             considered_at=at if quiet or kind == Kind.RUNNING else None,
         )
         for kind in kinds
+    )
+    for kind in kinds:
+        transaction.on_commit(partial(metrics.add, metrics.RUN_CHANGES, kind=kind))
+
+
+def _tell(run: HarvestRun, before: Standing, kinds: list[str]) -> None:
+    logger.info(
+        "run_changed",
+        run_id=run.pk,
+        dag_id=run.dag_id,
+        dag_run_id=run.dag_run_id,
+        kinds=kinds,
+        status_before=before.status,
+        source=str(run.status_source),
     )

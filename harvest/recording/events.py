@@ -6,20 +6,28 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
+import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
+from harvest import metrics
 from harvest.airflow import Event, parse_event
 from harvest.certificates import CertificateUnavailable
 from harvest.errors import MalformedMessage
 from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
-from harvest.recording.counting import count, read_stored
+from harvest.recording.counting import StoredEvent, count, read_stored
 from harvest.recording.identity import locate_run
 from harvest.recording.origin import verifier
 from harvest.recording.rejected import reject
 from harvest.sns import SqsMessage, parse_notification
+
+logger = structlog.stdlib.get_logger(__name__)
+
+#: Of a call's messages the log names so many.
+FIRST_FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +93,25 @@ def record(messages: Sequence[SqsMessage], *, trusted: bool = False) -> Recorded
     for message, reason, error_text in refused:
         reject(message, reason, error_text)
     result = replace(result, rejected=result.rejected + len(refused))
+    _tell(result, [event for _, event in parsed], len(waiting))
     if waiting:
         raise NotVerified(f"not verified yet, {len(waiting)} of {len(messages)}: {why}", waiting, result)
     return result
+
+
+def _tell(result: Recorded, events: Sequence[Event], waiting: int) -> None:
+    key = events[0].key if events else None
+    logger.info(
+        "events_recorded",
+        run_id=result.run_id,
+        dag_id=key.dag_id if key else None,
+        dag_run_id=key.dag_run_id if key else None,
+        recorded=result.recorded,
+        duplicates=result.duplicates,
+        rejected=result.rejected,
+        waiting=waiting,
+        sns_message_ids=[event.message_id for event in events[:FIRST_FEW]],
+    )
 
 
 def _record_events(parsed: Sequence[tuple[SqsMessage, Event]]) -> Recorded:
@@ -102,7 +126,17 @@ def _record_events(parsed: Sequence[tuple[SqsMessage, Event]]) -> Recorded:
             return _record_singly(parsed)
         reject(parsed[0][0], RejectedMessage.Reason.FAULT, traceback.format_exc())
         return Recorded(rejected=1)
-    return Recorded(run_id, new, len(parsed) - new)
+    recorded = Recorded(run_id, len(new), len(parsed) - len(new))
+    transaction.on_commit(partial(_count, recorded, new))
+    return recorded
+
+
+def _count(recorded: Recorded, new: Sequence[StoredEvent]) -> None:
+    """Count for Prometheus what is stored by now."""
+    metrics.add(metrics.EVENTS_RECORDED, recorded.recorded)
+    metrics.add(metrics.EVENTS_DUPLICATE, recorded.duplicates)
+    lags = (event.recorded_at - event.word[0] for event in new)
+    metrics.observe(metrics.EVENT_LAG, (max(0.0, lag.total_seconds()) for lag in lags))
 
 
 def _record_singly(parsed: Sequence[tuple[SqsMessage, Event]]) -> Recorded:
@@ -116,8 +150,10 @@ def _record_singly(parsed: Sequence[tuple[SqsMessage, Event]]) -> Recorded:
     )
 
 
-def _store(parsed: Sequence[tuple[SqsMessage, Event]], now: datetime) -> tuple[int | None, int]:
-    """Insert the events that are not stored yet. Return the run's id and how many were new.
+def _store(
+    parsed: Sequence[tuple[SqsMessage, Event]], now: datetime
+) -> tuple[int | None, Sequence[StoredEvent]]:
+    """Insert the events that are not stored yet. Return the run's id, and those that were new.
 
     Raises:
         IntegrityError: the database takes one of them for no event at all.
@@ -143,8 +179,8 @@ def _store(parsed: Sequence[tuple[SqsMessage, Event]], now: datetime) -> tuple[i
             # Copies of another run's events, under another name: no reason to make a run. (One that
             # Airflow told of has no first event.)
             run.delete()
-            return None, 0
-    return run.pk, len(new)
+            return None, ()
+    return run.pk, new
 
 
 def _row(run: HarvestRun, message: SqsMessage, event: Event, now: datetime) -> HarvestEvent:

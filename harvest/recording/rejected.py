@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import logging
+from functools import partial
 
+import structlog
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from harvest import metrics
 from harvest.models import RejectedMessage
 from harvest.sns import SqsMessage, publication_id
 from harvest.strictjson import mend
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 def reject(message: SqsMessage, reason: RejectedMessage.Reason, error: str) -> None:
@@ -39,5 +41,11 @@ def reject(message: SqsMessage, reason: RejectedMessage.Reason, error: str) -> N
             RejectedMessage.objects.filter(pk=row.pk).update(
                 **outcome, times_seen=F("times_seen") + 1, last_seen_at=now, replayed_at=None
             )
+    transaction.on_commit(partial(metrics.add, metrics.MESSAGES_REJECTED, reason=reason))
     # No more: what exactly is wrong may quote the message, and is read in the admin.
-    logger.warning("rejected message %s: %s", message.message_id, reason)
+    logger.warning(
+        "message_rejected",
+        sqs_message_id=message.message_id,
+        reason=str(reason),
+        seen_before=not created,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import structlog
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -18,6 +19,8 @@ from harvest.airflow import find_collection_id, find_target_version
 from harvest.models import Collection, HarvestEvent, HarvestRun, HarvestTrigger
 from harvest.recording.changes import Standing, keep_changes
 from harvest.status import StaleAfter, newest_event
+
+logger = structlog.stdlib.get_logger(__name__)
 
 #: Between looks at a stale run of which nothing new is learned.
 FIRST_DISTANCE = timedelta(minutes=10)
@@ -39,8 +42,11 @@ def recompute(run_id: int, *, quiet: bool = False) -> HarvestRun | None:
     """
     with transaction.atomic():
         run = HarvestRun.objects.select_for_update(of=("self",)).filter(pk=run_id).first()
+        before = run.status if run is not None else ""
         if run is not None:
             fold(run, quiet=quiet)
+    if run is not None and not quiet:
+        logger.info("status_recomputed", run_id=run_id, status=run.status, changed=run.status != before)
     return run
 
 

@@ -62,7 +62,7 @@ def test_refused_database_multiplies_no_task(
 
     proxy.refuse()
     publish(wire)
-    worker.wait_for("could not store the result")
+    worker.wait_for("result_not_stored")
     most = largest_depth(wire, seconds=10)
     proxy.let_through()
     wait_until(lambda: all_done(wire), "empty queues")
@@ -87,7 +87,7 @@ def test_retry_of_a_worker_whose_clock_was_ahead_does_not_wait_for_that_time(
 
     proxy.refuse()
     publish(wire)
-    worker.wait_for("could not store the result")
+    worker.wait_for("result_not_stored")
     clock.put_right()
     proxy.let_through()
     wait_until(lambda: all_done(wire), "empty queues")

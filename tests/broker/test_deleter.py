@@ -13,6 +13,7 @@ from harvest.deleter import Deleter
 from harvest.provision import EVENTS
 from tests.broker.processes import wait_until
 from tests.broker.wire import Wire
+from tests.logged import entries
 
 
 @pytest.fixture
@@ -72,7 +73,8 @@ def test_one_that_cannot_be_deleted_does_not_stop_the_others(
     deleter.delete(["no handle of any message", *receive_all(wire)])
     wait_until(lambda: wire.depths()[EVENTS] == 0, "an empty queue")
 
-    assert "could not delete a message of rikolti-events" in caplog.text
+    (entry,) = entries(caplog, "message_not_deleted")
+    assert entry["queue"] == "rikolti-events"
 
 
 def test_queue_that_is_away_is_no_end(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
@@ -90,7 +92,7 @@ def test_queue_that_is_away_is_no_end(wire: Wire, caplog: pytest.LogCaptureFixtu
     deleter.start()
 
     deleter.delete([first])
-    wait_until(lambda: "it comes back" in caplog.text, "the warning")
+    wait_until(lambda: entries(caplog, "messages_not_deleted"), "the warning")
     refusing.clear()
     deleter.delete([second])
 

@@ -7,11 +7,13 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from avram.environment import ROOT
+from harvest.permissions import ALLOWED, OPERATOR, OPERATOR_OF_TOPIC, Process
 from tests.broker.wire import Wire
 from tests.documented import CommandLine, command_lines
 from tests.factories import airflow_event
@@ -19,8 +21,10 @@ from tests.factories import airflow_event
 #: What is run, in this order, by how it begins. What the docs call by another name stands beside it.
 RUN = (
     "python manage.py migrate",
+    "python manage.py setup_queues --dry-run --topic-arn ARN-OF-RIKOLTI",
     "python manage.py setup_queues --topic-arn ARN-OF-RIKOLTI",
     ".venv/bin/python manage.py publish_events event.jsonl",
+    "python manage.py rikolti_status",
     "python manage.py import_registry --from registry.jsonl",
     "python manage.py prune --dry-run",
     "python manage.py prune",
@@ -55,7 +59,12 @@ def execute(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     words[0] = sys.executable
     if words[1] == "manage.py":
         words[1] = str(ROOT / "manage.py")
-    environment = {**os.environ, "DATABASE_URL": f"sqlite:///{folder / 'docs.sqlite3'}"}
+    environment = {
+        **os.environ,
+        "DATABASE_URL": f"sqlite:///{folder / 'docs.sqlite3'}",
+        "PYTHONPATH": str(ROOT / "tests" / "recorder"),
+        "AWS_RECORD": str(folder / "asked"),
+    }
     return subprocess.run(
         words, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
@@ -69,6 +78,27 @@ def test_command_lines_run(wire: Wire, folder: Path) -> None:
         result = execute(line, folder)
 
         assert result.returncode == 0, f"{line}\n{result.stdout}{result.stderr}"
+
+    assert services_asked(folder, OPERATOR) == {"sns", "sqs"}
+
+
+def test_doctor_asks_for_what_operator_and_process_are_allowed(wire: Wire, folder: Path) -> None:
+    result = execute("python manage.py doctor", folder)
+
+    assert "0 faults" not in result.stdout  # there is no database yet
+    both = {name: OPERATOR[name] | ALLOWED[Process.WORKER].get(name, frozenset()) for name in OPERATOR}
+    assert services_asked(folder, both) == {"sns", "sqs"}
+
+
+def services_asked(folder: Path, allowed: Mapping[str, frozenset[str]]) -> set[str]:
+    """Return which services of AWS were asked, for nothing but what an operator (deploy/iam) may."""
+    services = set()
+    for line in (folder / "asked").read_text().splitlines():
+        service, operation, name = line.split(" ")
+        services.add(service)
+        actions = OPERATOR_OF_TOPIC if service == "sns" else allowed[name]
+        assert operation.removesuffix("Batch") in actions, line
+    return services
 
 
 def test_lines_that_are_not_run_have_their_place() -> None:

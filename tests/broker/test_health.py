@@ -75,6 +75,7 @@ def alive(process: str, folder: Path, *options: str) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.timeout(180)
 def test_ready_until_beat_is_killed_worker_is_stuck_and_queues_are_gone(
     processes: Processes, wire: Wire, tmp_path: Path
 ) -> None:
@@ -89,6 +90,8 @@ def test_ready_until_beat_is_killed_worker_is_stuck_and_queues_are_gone(
     assert alive("worker", tmp_path).stdout == "alive: worker of one@test\n"
     assert alive("beat", tmp_path).returncode == 0
 
+    wire.remove_queue("avram-tasks")
+    wait_until(lambda: web.failing().keys() == {"tasks_queue"}, "one queue to fail", WITHIN_A_MINUTE)
     beat.kill()
     worker.signal_all(signal.SIGSTOP)
     wire.remove_queues()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -25,12 +26,34 @@ BODY = "w0rds-of-a-b0dy"
 WORKERS = {"one@alpha", "two@alpha", "three@beta"}
 
 
+class Valkey:
+    """A monitoring broker that can be stopped, and started again."""
+
+    def __init__(self) -> None:
+        self._port = free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self._running = ExitStack()
+
+    def start(self) -> None:
+        self._running.enter_context(monitoring_broker(self._port, TEMPORARY / "monitor.log"))
+
+    def stop(self) -> None:
+        self._running.close()
+
+
 @pytest.fixture
-def monitor() -> Iterator[str]:
-    """Yield the URL of a monitoring broker."""
-    port = free_port()
-    with monitoring_broker(port, TEMPORARY / "monitor.log"):
-        yield f"redis://127.0.0.1:{port}/0"
+def valkey() -> Iterator[Valkey]:
+    """Yield a monitoring broker that runs."""
+    valkey = Valkey()
+    valkey.start()
+    yield valkey
+    valkey.stop()
+
+
+@pytest.fixture
+def monitor(valkey: Valkey) -> str:
+    """Return the URL of a monitoring broker."""
+    return valkey.url
 
 
 def start_workers(processes: Processes, **variables: str) -> None:
@@ -42,8 +65,9 @@ def start_workers(processes: Processes, **variables: str) -> None:
         worker.wait_for("ready.")
 
 
+@pytest.mark.timeout(180)
 def test_flower_shows_three_workers_on_two_hosts_and_controls_them(
-    processes: Processes, wire: Wire, monitor: str
+    processes: Processes, wire: Wire, monitor: str, valkey: Valkey
 ) -> None:
     flower = Flower(processes, MONITOR_BROKER_URL=monitor)
     start_workers(processes, MONITOR_BROKER_URL=monitor)
@@ -96,6 +120,32 @@ def test_flower_shows_three_workers_on_two_hosts_and_controls_them(
         "api/task/rate-limit/harvest.record_event", workername="two@alpha", ratelimit="1/h"
     )
     assert refused == "403"
+
+    def publish(name: str) -> set[str]:
+        runs = {f"{name} {number}" for number in range(20)}
+        for run_id in sorted(runs):
+            wire.publish({**event, "dag_run_id": run_id})
+        return runs
+
+    published = publish("while Valkey is stopped")
+    valkey.stop()
+    published |= publish("after Valkey was stopped")
+    told = HarvestRun.objects.filter(dag_run_id__in=published, recompute_due_at=None)
+    wait_until(lambda: told.count() == len(published), "all runs, without Valkey")
+    valkey.start()
+    wait_until(lambda: ping(monitor) == WORKERS, "all workers, by the Valkey that is back")
+    published = publish("after Valkey came back")
+    wait_until(
+        lambda: (
+            published
+            <= {
+                str(task["args"]).strip("()").partition(" of harvest_collection ")[2]
+                for task in flower.api("tasks?taskname=harvest.record_event").values()
+            }
+        ),
+        "what happened since, in the Flower that was there before",
+    )
+
     flower.api("worker/shutdown/three@beta", ok="1")
     wait_until(lambda: ping(monitor) == WORKERS - {"three@beta"}, "the end of one worker")
 
@@ -138,8 +188,8 @@ def test_worker_works_while_its_monitoring_broker_comes_goes_and_freezes(
 
     worker = processes.worker(MONITOR_BROKER_URL=url)
     record("before it came")
-    worker.wait_for("the monitor is away")
-    worker.wait_for("remote control is away")
+    worker.wait_for("monitor_unreachable")
+    worker.wait_for("remote_control_unreachable")
     with monitoring_broker(port, TEMPORARY / "monitor.log") as broker:
         record("while it was there")
         wait_until(lambda: ping(url) == {"one@test"}, "an answer")

@@ -1,4 +1,7 @@
-"""What worker and beat really ask AWS for is what harvest/permissions.py, and so deploy/iam, allows."""
+"""What worker and beat really ask AWS for is what harvest/permissions.py, and so deploy/iam, allows.
+
+(What commands ask for, tests/broker/test_docs.py tells.)
+"""
 
 from __future__ import annotations
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
+from urllib.request import urlopen
 
+from django.db.models import Sum
 from django_celery_results.models import TaskResult
+from prometheus_client.parser import text_string_to_metric_families
 
 from harvest import taskids
-from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
+from harvest.models import HarvestEvent, HarvestRun, RejectedMessage, RunChange
 from harvest.tasks import reconcile_run
 from tests.broker.processes import Process, Processes, wait_until
 from tests.broker.traffic import Traffic, mixed
 from tests.broker.wire import Wire
+from tests.environment import free_port
 from tests.factories import airflow_event, make_collection
 
 #: What no worker may say while it does its work.
@@ -82,13 +87,47 @@ def test_2000_messages_with_copies_and_bodies_that_nobody_understands(
     processes: Processes, wire: Wire
 ) -> None:
     traffic = mixed(2_000)
-    worker = processes.worker()
+    wire.renew(60)  # nothing is to be delivered again: that would be counted, too
+    port = free_port()
+    worker = processes.start(
+        "python", "-m", "avram", "worker", METRICS_ADDRESS=f"127.0.0.1:{port}", WORKER_CONCURRENCY="2"
+    )
 
     wire.send(traffic.bodies)
     wait_until(lambda: all_done(wire), "empty queues")
 
     assert_end_state(traffic)
     assert_calm(worker)
+    assert_counted(traffic, f"http://127.0.0.1:{port}/metrics")
+    assert worker.terminate() == 0
+
+
+def assert_counted(traffic: Traffic, url: str) -> None:
+    """Hold what the worker tells Prometheus, its processes added up, against what was sent."""
+
+    def told() -> dict[str, float]:
+        with urlopen(url, timeout=10) as response:
+            families = text_string_to_metric_families(response.read().decode())
+            samples = [sample for family in families for sample in family.samples]
+        found: dict[str, float] = defaultdict(float)
+        for sample in samples:
+            found[" ".join((sample.name, sample.labels.get("outcome", "")))] += sample.value
+        return found
+
+    chains = "avram_chains_published_total "
+    done = "avram_tasks_total succeeded"  # by two tasks of each chain
+    wait_until(lambda: told()[done] == 2 * told()[chains], "the end of the last task")
+    found = told()
+    seen = RejectedMessage.objects.aggregate(seen=Sum("times_seen"))["seen"]
+    assert found["avram_events_received_total "] == len(traffic.bodies)
+    assert found["avram_events_recorded_total "] == len(traffic.events) == HarvestEvent.objects.count()
+    assert found["avram_event_lag_seconds_count "] == len(traffic.events)
+    assert found["avram_messages_rejected_total "] == len(traffic.rejected) == seen
+    assert found["avram_events_duplicate_total "] == (
+        len(traffic.bodies) - len(traffic.events) - len(traffic.rejected)
+    )
+    assert found["avram_run_changes_total "] == RunChange.objects.count()
+    assert found["avram_tasks_total retried"] == found["avram_tasks_total failed"] == 0
 
 
 def test_same_messages_again_change_nothing(processes: Processes, wire: Wire) -> None:

@@ -28,6 +28,7 @@ from harvest.tasks import record_event
 from tests.broker.processes import wait_until
 from tests.broker.wire import Wire
 from tests.factories import TOPIC_ARN, airflow_event, sns_body, sqs_message
+from tests.logged import entries
 from tests.signatures import signed
 from tests.sns_server import SnsServer
 
@@ -103,7 +104,7 @@ def test_nothing_is_deleted_while_nothing_can_be_published(
     wire.send(bodies(15))
 
     receiver.start()
-    wait_until(lambda: "holding" in caplog.text, "the warning")
+    wait_until(lambda: entries(caplog, "messages_held"), "the warning")
     assert wire.depths()[EVENTS] == 15
     assert receiver.is_alive()
 
@@ -121,7 +122,7 @@ def test_stopped_while_nothing_can_be_published_it_gives_back(
     monkeypatch.setattr(type(current_app.amqp), "send_task_message", property(lambda _: refuse))
     wire.send(bodies(3))
     receiver.start()
-    wait_until(lambda: "holding" in caplog.text, "the warning")
+    wait_until(lambda: entries(caplog, "messages_held"), "the warning")
 
     receiver.stop()
 
@@ -189,8 +190,10 @@ def test_what_can_neither_be_published_nor_verified_stays_in_hand(
     wire.send([signed(at=timezone.now()).body])
 
     receiver.start()
-    wait_until(lambda: "not verified yet, 1 of 1" in caplog.text, "the warning")
-    wait_until(lambda: "holding 1 messages" in caplog.text, "the message in hand")
+    wait_until(lambda: entries(caplog, "messages_not_verified"), "the warning")
+    wait_until(lambda: entries(caplog, "messages_held"), "the message in hand")
+    assert "not verified yet, 1 of 1" in entries(caplog, "messages_not_verified")[0]["error"]
+    assert entries(caplog, "messages_held")[0]["messages"] == 1
     assert wire.depths()[EVENTS] == 1
 
     sns_server.away = False

@@ -20,6 +20,7 @@ from tests.broker.test_pipeline import assert_calm, assert_end_state
 from tests.broker.traffic import mixed
 from tests.broker.wire import Wire
 from tests.factories import airflow_event, make_run, sns_body
+from tests.logged import entries
 
 EVENTS_DEAD, TASKS_DEAD = EVENTS + DEAD_LETTERS, TASKS + DEAD_LETTERS
 
@@ -159,7 +160,8 @@ def test_readings(transactional_db: None, wire: Wire, caplog: pytest.LogCaptureF
     assert oldest is not None
     assert oldest > before
     assert [name for name, reading in read.items() if reading.is_over] == [EVENTS_DEAD]
-    assert f"queue over its threshold: {EVENTS_DEAD} holds 2 messages, more than 0" in caplog.text
+    (entry,) = entries(caplog, "queue_over_threshold")
+    assert (entry["queue"], entry["messages"], entry["threshold"]) == (EVENTS_DEAD, 2, 0)
     assert wire.depths()[EVENTS_DEAD] == 2
     assert outcome.problems == []
 

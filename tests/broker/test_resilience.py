@@ -33,8 +33,8 @@ def sweep_every_second() -> None:
 def test_worker_waits_for_absent_queues(processes: Processes, wire: Wire) -> None:
     wire.remove_queues()
     worker = processes.worker()
-    worker.wait_for("could not take events from rikolti-events")
-    worker.wait_for("could not receive from avram-tasks")
+    worker.wait_for("events_queue_unreachable")
+    worker.wait_for("task_queue_unreachable")
 
     wire.renew(VISIBILITY_TIMEOUT)
     wire.publish(airflow_event())
@@ -58,8 +58,8 @@ def test_worker_survives_loss_of_aws(processes: Processes, wire: Wire) -> None:
         own.publish(airflow_event(dag_run_id="before"))
         wait_until(HarvestRun.objects.filter(dag_run_id="before").exists, "the run before")
 
-    worker.wait_for("could not take events from rikolti-events")
-    worker.wait_for("could not receive from avram-tasks")
+    worker.wait_for("events_queue_unreachable")
+    worker.wait_for("task_queue_unreachable")
 
     with local_aws(port, log):
         own.renew(VISIBILITY_TIMEOUT)
@@ -81,7 +81,7 @@ def test_terminated_worker_leaves_nothing_undone(processes: Processes, wire: Wir
     wait_until(lambda: all_done(wire), "empty queues")
 
     assert code == 0
-    assert "took the last event" in log
+    assert "consumer_stopped" in log
     assert "Traceback" not in log
     assert_end_state(traffic)
 
@@ -108,7 +108,7 @@ def test_worker_without_consumer_runs_tasks_only(processes: Processes, wire: Wir
 
     assert wire.depths()[EVENTS] == 1
     assert not HarvestEvent.objects.exists()
-    assert "taking events" not in worker.log
+    assert "consumer_started" not in worker.log
     assert_calm(worker)
 
 
@@ -152,7 +152,7 @@ def test_task_message_that_nobody_can_read_ends_no_worker(processes: Processes, 
 
     for body in ('{"properties": "x"}', "not JSON", "[" * 50_000):
         wire.sqs.send_message(QueueUrl=wire.url(TASKS), MessageBody=body)
-    worker.wait_for("could not read message")
+    worker.wait_for("task_message_unreadable")
     wire.publish(airflow_event())
 
     wait_until(HarvestEvent.objects.exists, "the event")

@@ -6,7 +6,7 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -28,6 +28,7 @@ from tests.broker.processes import Processes, database_url, wait_until
 from tests.broker.wire import Wire
 from tests.environment import TEMPORARY, free_port
 from tests.factories import airflow_event, message, sns_body
+from tests.sentry_server import SentryServer
 
 #: A word in each secret of the processes, and one in what the messages say.
 SECRET, MARKER = "s3cr3t", "m4rk3r"
@@ -54,8 +55,14 @@ WELCOMES, REFUSES = "https://welcomes.example.org", "https://refuses.example.org
 
 
 @pytest.fixture
-def variables(airflow_server: AirflowServer) -> Iterator[dict[str, str]]:
-    """An environment in which everything that can hold a secret does, and a monitoring broker."""
+def sentry() -> Iterator[SentryServer]:
+    with closing(SentryServer()) as server:
+        yield server
+
+
+@pytest.fixture
+def variables(airflow_server: AirflowServer, sentry: SentryServer) -> Iterator[dict[str, str]]:
+    """An environment in which everything that can hold a secret does, a monitoring broker and Sentry."""
     port = free_port()
     with monitoring_broker(port, TEMPORARY / "monitor.log"):
         with redis.Redis(port=port) as client:
@@ -72,8 +79,10 @@ def variables(airflow_server: AirflowServer) -> Iterator[dict[str, str]]:
             "DATABASE_URL": with_password(database_url()),
             "RIKOLTI_VERIFY_SIGNATURES": "0",  # what is sent here, nobody has signed
             "FLOWER_PASSWORD": SECRET,
+            "METRICS_TOKEN": SECRET,
             "AIRFLOW_HOSTS": json.dumps(airflow_hosts(airflow_server.url)),
             "REFUSED_PASSWORD": SECRET,
+            "SENTRY_DSN": sentry.dsn,
         }
 
 
@@ -120,8 +129,42 @@ def overheard(url: str) -> Iterator[list[str]]:
             thread.join()
 
 
+def reported_tasks(sentry: SentryServer) -> set[str]:
+    """Return the tasks that failed, as Sentry was told: each with its correlation id."""
+    return {
+        event["tags"]["task"]
+        for event in sentry.events
+        if "exception" in event and event["tags"].get("correlation_id")
+    }
+
+
+def assert_chain_can_be_followed(log: str) -> None:
+    """Every line is an object, but for Celery's banner; a chain's have one correlation id."""
+    entries = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    published = [entry for entry in entries if entry["event"] == "chain_published"]
+    (failed,) = (
+        one for one in entries if one["event"] == "status_recomputed" and one["status"] == "failed"
+    )
+    (chain,) = (one for one in published if one["correlation_id"] == failed["correlation_id"])
+    (recorded,) = (
+        one
+        for one in entries
+        if one["event"] == "events_recorded" and one["correlation_id"] == failed["correlation_id"]
+    )
+    assert chain["sqs_message_ids"]
+    assert recorded["sns_message_ids"]
+    assert recorded["task_id"] == chain["correlation_id"]
+    assert recorded["dag_run_id"] == chain["dag_run_id"]
+    assert recorded["run_id"] == failed["run_id"]
+    assert {entry["worker"] for entry in (chain, recorded, failed)} == {"one@test"}
+
+
 def test_nothing_secret_is_said(
-    processes: Processes, wire: Wire, variables: dict[str, str], airflow_server: AirflowServer
+    processes: Processes,
+    wire: Wire,
+    variables: dict[str, str],
+    airflow_server: AirflowServer,
+    sentry: SentryServer,
 ) -> None:
     silent = timezone.now() - timedelta(days=7)
     for host in (airflow_server.url, WELCOMES, REFUSES):
@@ -141,7 +184,7 @@ def test_nothing_secret_is_said(
         asked = HarvestRun.objects.filter(dag_run_id="silent")
         wait_until(lambda: asked.filter(status="succeeded").count() == 2, "the word of two Airflows")
         wait_until(asked.filter(airflow_failures=1).exists, "the refusal of the third")
-        wait_until(lambda: worker.log.count("could not list the runs of") >= 5, "no list of its runs")
+        wait_until(lambda: worker.log.count("runs_not_listed") >= 5, "no list of its runs")
         # What nobody should put there: no JSON, an unknown task, tasks with the wrong arguments.
         wire.sqs.send_message(QueueUrl=wire.url(TASKS), MessageBody=f"{MARKER} {{")
         app.send_task("harvest.unknown", args=[MARKER], argsrepr="(…)")
@@ -150,6 +193,7 @@ def test_nothing_secret_is_said(
         worker.wait_for("harvest.unknown")
         wait_until(TaskResult.objects.filter(status="FAILURE").exists, "a failed task")
         wait_until(lambda: any("task-failed" in event for event in heard), "the failure in Flower")
+        wait_until(lambda: reported_tasks(sentry), "the failure in Sentry")
         pages = ["", "broker", "tasks", "api/tasks", "api/workers?refresh=1", "metrics"]
         pages += [f"task/{task}" for task in flower.api("tasks")]
         wait_until(
@@ -162,6 +206,7 @@ def test_nothing_secret_is_said(
         "Flower's log": flower.process.log,
         "Flower": "\n".join(shown),
         "the monitoring broker": "\n".join(heard),
+        "Sentry": "\n".join(sentry.received),
         "task results": serializers.serialize("json", TaskResult.objects.all()),
         "what a run says of Airflow": "\n".join(run.airflow_error for run in asked),
     }
@@ -171,6 +216,8 @@ def test_nothing_secret_is_said(
     assert airflow_server.tokens
     assert "record_event" in said["Flower"]
     assert "record_event" in said["the monitoring broker"]
+    assert reported_tasks(sentry) == {"harvest.record_event"}
+    assert_chain_can_be_followed(worker.log)
     for where, text in said.items():
         for word in (SECRET, MARKER, basic, *airflow_server.tokens):
             assert word not in text, f"{where}: {text[max(0, text.index(word) - 500) :][:1000]}"

@@ -15,6 +15,7 @@ from harvest.provision import TASKS
 from harvest.transport import Channel
 from tests.broker.processes import wait_until
 from tests.broker.wire import Wire
+from tests.logged import entries
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_acknowledging_what_is_not_known_is_no_error(
 ) -> None:
     connection.channel().basic_ack("no delivery tag")
 
-    assert "could not have the message of a task deleted" in caplog.text
+    assert entries(caplog, "task_message_undeletable")
 
 
 def test_closing_writes_no_body_to_a_file(
@@ -67,6 +68,6 @@ def test_closing_writes_no_body_to_a_file(
 
     channel.close()
 
-    assert "could not give a message back" in caplog.text
+    assert entries(caplog, "task_message_not_given_back")
     assert "EMERGENCY" not in capsys.readouterr().err
     assert wire.depths()[TASKS] == 1

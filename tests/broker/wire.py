@@ -33,6 +33,9 @@ class Wire:
         for url in self.sqs.list_queues().get("QueueUrls", []):
             self.sqs.delete_queue(QueueUrl=url)
 
+    def remove_queue(self, name: str) -> None:
+        self.sqs.delete_queue(QueueUrl=self.url(name))
+
     def publish(self, event: dict[str, Any]) -> None:
         """Publish an Airflow event to the topic, as Rikolti does."""
         self.sns.publish(TopicArn=settings.RIKOLTI_EVENTS_TOPIC_ARNS[0], Message=json.dumps(event))

@@ -180,6 +180,7 @@ def test_moments_are_in_the_zone_of_who_looks_and_in_utc_on_hover(
         page.goto(reverse("admin:harvest_harvestevent_changelist"))
         moment = page.locator("main time[title='2026-11-24 05:21:34 UTC']").first
         expect(moment).to_have_text("2026-11-23 21:21:34")
+        expect(page.locator("#zone")).to_contain_text("America/Los_Angeles")
 
 
 def test_run_of_a_thousand_tasks_fits_a_telephone(open_page: OpenPage, superuser: User) -> None:

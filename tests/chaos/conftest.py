@@ -58,7 +58,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for row in rows:
         name, *numbers = row
         terminalreporter.line(f"{name:<22}" + "".join(f"{number:>14}" for number in numbers))
-    how = f"CHAOS_SEED={SEED} make test TESTS=tests/chaos" if IS_SHORT else f"make chaos SEED={SEED}"
+    how = f"CHAOS_SEED={SEED} make test-chaos" if IS_SHORT else f"make chaos SEED={SEED}"
     terminalreporter.line(f"The same again: {how}")
 
 

@@ -86,11 +86,11 @@ class Scenario:
 KILLED = partial(said, "exited with 'signal 9")
 CUT = partial(said, "due to administrator command")
 DEADLOCKED = partial(said, "deadlock detected")
-RESTARTED = partial(said, "could not store the result")
+RESTARTED = partial(said, "result_not_stored")
 THROTTLED = partial(said, "hrottl")
 ANSWERED_500 = partial(said, "InternalError")
 RESET = partial(said, "Connection was closed")
-NO_MONITOR = partial(said, "is away with the monitor")
+NO_MONITOR = partial(said, "remote_control_unreachable")
 
 #: Each by itself, for `make chaos`.
 SCENARIOS = (

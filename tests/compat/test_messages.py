@@ -23,7 +23,7 @@ MESSAGES = recorded()
 RESULTS = {
     "harvest.record_event": r"\d+",
     "harvest.recompute_run_status": "'run 1: running'",
-    "harvest.reconcile_runs": "'1 runs to look at'",
+    "harvest.reconcile_runs": "'1 run to look at'",
     "harvest.reconcile_run": "'run 1: .+'",
     "harvest.backfill_runs": "'0 windows to list'",
     "harvest.backfill_window": "'https://airflow.example.org is not configured'",

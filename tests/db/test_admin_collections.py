@@ -58,6 +58,13 @@ def test_list_shows_how_each_stands(staff: Client) -> None:
     assert "✖" not in page
 
 
+def test_newest_run_that_is_lost_is_said_to_be(staff: Client) -> None:
+    make_run(collection=make_collection(1), stale_since=START, lost_since=START)
+
+    assert "running, lost" in text_of(staff, LIST)
+    assert "running, lost" in text_of(staff, page_url()).split("Newest runs")[0]
+
+
 def test_page_shows_the_newest_runs_first(staff: Client) -> None:
     collection = make_collection(1)
     for index in range(30):

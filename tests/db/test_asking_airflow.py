@@ -22,6 +22,7 @@ from harvest.recording.runs import FIRST_DISTANCE, LONGEST_DISTANCE, distance
 from tests.airflow_server import FAULTS, AirflowServer, say
 from tests.db.test_concurrency import at_once
 from tests.factories import complete, make_collection, message, task_error
+from tests.logged import entries
 from tests.sns_server import say_nothing
 
 pytestmark = pytest.mark.django_db
@@ -245,7 +246,8 @@ def test_fault_changes_no_status_and_stops_no_other(
         assert (run.airflow_state, run.airflow_checked_at, run.lost_since) == ("", None, None)
         assert run.look_again_at is not None
         assert run.look_again_at > timezone.now() + HOUR / 10
-        assert f"of run {run.pk}: {run.airflow_error}" in caplog.text
+        (entry,) = [one for one in entries(caplog, "airflow_not_asked") if one["run_id"] == run.pk]
+        assert entry["error"] == run.airflow_error
     ended = HarvestRun.objects.filter(status="succeeded", status_source="airflow")
     assert ended.count() == len(FAULTS)
 

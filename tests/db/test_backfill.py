@@ -22,6 +22,7 @@ from harvest.models import HarvestEvent, HarvestRun, RunChange
 from tests.airflow_server import FAULTS, AirflowServer, say
 from tests.db.test_concurrency import at_once
 from tests.factories import complete, make_collection, make_trigger, message
+from tests.logged import entries
 
 pytestmark = pytest.mark.django_db
 
@@ -388,7 +389,7 @@ def test_task_lists_the_last_two_days(
         "0 days ago",
         "1 days ago",
     ]
-    assert said.count(f"{DAG} on {airflow_server.url}: 1 runs, 1 of them new") == 2
+    assert said.count(f"{DAG} on {airflow_server.url}: 1 run, 1 new") == 2
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -402,7 +403,7 @@ def test_task_that_can_t_list_says_so(
     said = tasks.backfill_window(airflow_server.url, DAG, START.isoformat(), START.isoformat())
 
     assert said.startswith(f"{DAG} on {airflow_server.url} could not be listed: ")
-    assert "could not list the runs" in caplog.text
+    assert entries(caplog, "runs_not_listed")
     assert not HarvestRun.objects.exists()
 
 

@@ -7,15 +7,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from django.db import connection
 
 from avram.environment import ROOT
 from harvest import recording
 from harvest.models import HarvestEvent, HarvestRun
+from harvest.sns import SqsMessage
 from tests.factories import complete, message, sqs_message
 
 pytestmark = [
@@ -65,13 +68,15 @@ print(HarvestRun.objects.count(), HarvestEvent.objects.count(), RejectedMessage.
 print(*HarvestRun.objects.order_by("dag_run_id").values_list("status", flat=True))
 """
 
-#: The message that follows arrives after the restore: one that is in the backup, and one that is not.
+#: What arrives after the restore: an event that is in the backup, one that was recorded while it was
+#: made and is not, and a new one.
 ARRIVE = """
-from datetime import timedelta
 from harvest import recording
+from harvest.sns import SqsMessage
 from tests.factories import complete, message
 result = recording.record([
     message(message_id="in the backup", dag_run_id="open"),
+    message(message_id="meanwhile", dag_run_id="open", seconds=30),
     complete(message_id="after the backup", dag_run_id="open", seconds=60),
 ])
 recording.recompute(result.run_id)
@@ -79,15 +84,53 @@ print(result.recorded, result.duplicates)
 """
 
 
-def test_backup_comes_back_and_goes_on(restored: str, tmp_path: Path) -> None:
-    for one in (complete(dag_run_id="done"), message(message_id="in the backup", dag_run_id="open")):
+def record(*messages: SqsMessage) -> None:
+    for one in messages:
         run_id = recording.record([one]).run_id
-        assert run_id is not None
-        recording.recompute(run_id)
-    recording.record([sqs_message("not JSON")])
+        if run_id is not None:
+            recording.recompute(run_id)
+
+
+WAITS = """
+SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump' AND wait_event_type = 'Lock'
+"""
+
+
+@contextmanager
+def backup(dump: str) -> Iterator[None]:
+    """Have a backup made, which has seen its moment and is not done, while the block runs."""
+    database = url(connection.settings_dict["NAME"])
+    words = [tool("pg_dump"), "--format=custom", f"--file={dump}", database]
+    with psycopg.connect(database) as other:
+        # It locks each table that it is about to read, after its moment is fixed.
+        other.execute("LOCK TABLE django_session IN ACCESS EXCLUSIVE MODE")
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+        try:
+            with connection.cursor() as cursor:
+                while cursor.execute(WAITS).fetchone() != (1,):
+                    assert process.poll() is None, process.communicate()[1]
+            yield
+        finally:
+            other.rollback()
+            problem = process.communicate(timeout=100)[1]
+    assert (problem, process.returncode) == ("", 0)
+
+
+def test_backup_while_events_are_recorded_comes_back_and_goes_on(restored: str, tmp_path: Path) -> None:
+    record(
+        complete(dag_run_id="done"),
+        message(message_id="in the backup", dag_run_id="open"),
+        sqs_message("not JSON"),
+    )
     dump = str(tmp_path / "avram.dump")
 
-    run(tool("pg_dump"), "--format=custom", f"--file={dump}", url(connection.settings_dict["NAME"]))
+    with backup(dump):
+        record(
+            message(message_id="meanwhile", dag_run_id="open", seconds=30),
+            complete(dag_run_id="new"),
+            sqs_message("not JSON either"),
+        )
+    assert HarvestRun.objects.count() == 3  # none of it waited
     HarvestRun.objects.all().delete()  # the disaster
     run(
         tool("pg_restore"), "--no-owner", "--single-transaction", "--exit-on-error",
@@ -98,6 +141,6 @@ def test_backup_comes_back_and_goes_on(restored: str, tmp_path: Path) -> None:
     assert "No migrations to apply" in run(*manage, "migrate", DATABASE_URL=restored)
     shell = (*manage, "shell", "--no-imports", "-c")
     assert run(*shell, COUNTS, DATABASE_URL=restored).splitlines() == ["2 2 1", "succeeded running"]
-    assert run(*shell, ARRIVE, DATABASE_URL=restored).split() == ["1", "1"]
-    assert run(*shell, COUNTS, DATABASE_URL=restored).splitlines() == ["2 3 1", "succeeded succeeded"]
+    assert run(*shell, ARRIVE, DATABASE_URL=restored).split() == ["2", "1"]
+    assert run(*shell, COUNTS, DATABASE_URL=restored).splitlines() == ["2 4 1", "succeeded succeeded"]
     assert not HarvestEvent.objects.exists()  # all that was elsewhere

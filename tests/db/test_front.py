@@ -49,6 +49,7 @@ def test_each_number_leads_to_the_list_that_it_counts(staff: Client) -> None:
     numbers = staff.get(FRONT).context["numbers"]
 
     assert [number.value for number in numbers] == [3, 1, 2, 2, 1, 1]
+    assert numbers[0].label == "running, 2 of them stale or lost"
     for number in numbers:
         assert len(staff.get(number.url).context["cl"].result_list) == number.value, number.label
         assert f'href="{number.url}"' in unescape(text_of(staff))
@@ -71,9 +72,51 @@ def test_last_failures_say_what_and_why(staff: Client) -> None:
 
     text = text_of(staff)
 
-    assert f'<a href="/admin/harvest/harvestrun/{run_id}/change/">Postcards (27551)</a>' in text
+    assert (
+        f'<a href="/admin/harvest/harvestrun/{run_id}/change/">Postcards (27551), harvest_collection, '
+        in text
+    )
     assert "KeyError: &#x27;isShownAt&#x27;" in text
     assert "17, not in the registry" in text
+
+
+def test_failures_of_one_collection_have_links_that_differ(staff: Client) -> None:
+    collection = factories.make_collection(27551, name="Postcards")
+    now = timezone.now()
+    for hours in range(3):
+        make_run(collection=collection, status="failed", last_heard_at=now - timedelta(hours=hours))
+
+    links = re.findall(r'<a href="[^"]*/harvestrun/\d+/change/">(.*?)</a>', text_of(staff))
+
+    assert len(set(links)) == len(links) == 3
+    assert all("Postcards" in link and "harvest_collection" in link for link in links)
+
+
+def test_numbers_of_the_charts_lead_to_what_they_count(staff: Client) -> None:
+    now = timezone.now()
+    for status, days in (("failed", 0), ("failed", 0), ("succeeded", 0), ("failed", 1)):
+        make_run(status=status, last_heard_at=now - timedelta(days=days))
+    for queue, visible, hours in (
+        ("rikolti-events", 4, 0), ("rikolti-events", 90, 1), ("rikolti-events", 700, 30),
+        ("avram-tasks", 1, 0),
+    ):  # fmt: skip
+        QueueReading.objects.create(
+            queue=queue, read_at=now - timedelta(hours=hours), visible=visible, in_flight=0
+        )
+
+    runs, depths = (
+        re.findall(r'<td><a href="([^"]*)">(\d+)<span class="sr-only">(.*?)</span></a>', table)
+        for table in re.findall(r"<tbody>.*?</tbody>", unescape(text_of(staff)))
+    )
+
+    assert len(runs) == 3 * front.DAYS
+    for url, number, said in runs[:6]:
+        assert len(staff.get(url).context["cl"].result_list) == int(number), said
+    assert [number for _url, number, _said in runs[:6]] == ["1", "0", "2", "0", "0", "1"]
+    found = [(n, staff.get(url).context["cl"].result_list[0].visible) for url, n, _said in depths]
+    assert found == [("1", 1), ("1", 1), ("4", 4), ("90", 90)]
+    said = [said for _url, _number, said in (*runs, *depths)]
+    assert len(set(said)) == len(said)
 
 
 def test_runs_are_charted_by_day_and_status(staff: Client) -> None:

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.test import Client
 from pytest_django import Settings
 
+from avram import variables
 from harvest import heartbeats, readiness
 from harvest.heartbeats import Part, Pulse
 from harvest.models import Heartbeat
@@ -104,3 +105,9 @@ def test_alive_leaves_out_what_a_process_that_is_gone_has_left(folder: Path) -> 
 
     with pytest.raises(CommandError, match="no beat runs here"):
         call_command("alive", "beat")
+
+
+def test_what_falls_silent_is_missed_within_a_minute_by_default() -> None:
+    silence = variables.HEARTBEAT_STALE_AFTER.parse(variables.HEARTBEAT_STALE_AFTER.default)
+
+    assert silence.total_seconds() + readiness.KEEP_SECONDS + readiness.PATIENCE_SECONDS < 60

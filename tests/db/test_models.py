@@ -142,9 +142,9 @@ def test_runs_newest_first() -> None:
     [
         (lambda: make_collection(466, name="Portraits"), "Portraits (466)"),
         (lambda: make_run(dag_run_id="manual__1"), "harvest_collection manual__1"),
-        (lambda: make_event(make_run(), task_id="map_page"), "map_page at 2026-11-24 05:21:34"),
-        (lambda: make_event(make_run(), outcome="failed"), "failed at 2026-11-24 05:21:34"),
-        (make_rejected, "not JSON at 2026-11-24 05:21:34"),
+        (lambda: make_event(make_run(), task_id="map_page"), "map_page at 2026-11-24 05:21:34 UTC"),
+        (lambda: make_event(make_run(), outcome="failed"), "failed at 2026-11-24 05:21:34 UTC"),
+        (make_rejected, "not JSON at 2026-11-24 05:21:34 UTC"),
     ],
     ids=["collection", "run", "task", "end", "rejected"],
 )

@@ -84,6 +84,7 @@ SITE = {
     # harvest.probes answers these before the site is asked.
     "healthz": (EVERYONE, NONE),
     "readyz": (EVERYONE, NONE),
+    "metrics": (EVERYONE, NONE),  # 404 without a token: tests/db/test_metrics.py
 }
 
 #: The pages that each model has in the admin.
@@ -319,7 +320,7 @@ def contents() -> dict[str, list[Any]]:
 
 
 def test_every_address_is_in_the_table_and_no_other() -> None:
-    assert {*routes(), "healthz", "readyz"} == set(table())
+    assert {*routes(), "healthz", "readyz", "metrics"} == set(table())
 
 
 @pytest.mark.parametrize("role", ROLES if connection.vendor == "sqlite" else ["superuser"])

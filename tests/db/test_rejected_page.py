@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html import unescape
 from unittest.mock import Mock
 
@@ -103,6 +104,18 @@ def test_replay_that_is_rejected_again_shows_the_new_reason(
     assert "1 message is still not understood" in text
     assert f'<a href="{url_of(waiting)}">a date that is none</a>' in text
     assert "it was seen again" in text
+
+
+def test_reason_of_many_is_told_once_with_their_number_and_a_link_to_each(staff: Client) -> None:
+    rejected(*(message(version="9") for _ in range(3)), sqs_message("not JSON"))
+
+    text = " ".join(replay_all(staff).split())
+
+    [told] = re.findall(r"4 messages are still not understood: (.*?) </", text)
+    assert told.count("unknown version") == 1
+    assert "unknown version, 3 times (<a" in told
+    for one in RejectedMessage.objects.all():
+        assert told.count(f'href="{url_of(one)}"') == 1
 
 
 def test_replaying_is_for_those_who_may_and_never_a_link(client: Client) -> None:

@@ -8,6 +8,7 @@ from django_celery_results.models import TaskResult
 
 from celery_app import app
 from harvest.results import ResultBackend
+from tests.logged import entries
 
 pytestmark = pytest.mark.django_db
 
@@ -34,4 +35,6 @@ def test_database_that_is_away_is_no_error(
 
     assert backend.store_result("id", 1, "SUCCESS") == 1
     assert backend.get_task_meta("id")["status"] == "PENDING"
-    assert "could not store the result of task id, SUCCESS: the database is away" in caplog.text
+    (entry,) = entries(caplog, "result_not_stored")
+    assert (entry["task_id"], entry["status"]) == ("id", "SUCCESS")
+    assert entry["error"] == "the database is away"

@@ -238,7 +238,7 @@ def test_task_leaves_the_rest_to_the_next(monkeypatch: pytest.MonkeyPatch) -> No
 
     first, second, third = (tasks.prune() for _ in range(3))
 
-    assert (first, second) == ("6 queue readings", "3 queue readings")
+    assert (first, second) == ("queue readings: 6", "queue readings: 3")
     assert third == "nothing is old"
     assert len(followed) == 3  # a task that did nothing but look at each rule is as long
 

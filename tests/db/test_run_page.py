@@ -228,6 +228,12 @@ def test_run_failed_since_it_first_did(staff: Client) -> None:
     )
 
 
+def test_logical_date_is_in_the_zone_of_who_looks(staff: Client) -> None:
+    told = text_of(staff, url_of(make_run())).partition("As it was told")[2]
+
+    assert f'<time datetime="{START.isoformat()}"' in told
+
+
 def test_running_run_says_when_it_is_looked_at(staff: Client) -> None:
     run = recorded(message())
     answered = staff.get(url_of(run)).context["answer"]
@@ -238,6 +244,24 @@ def test_running_run_says_when_it_is_looked_at(staff: Client) -> None:
 
     assert answered.next_look == START + timedelta(hours=9)
     assert "Stale" in answered.troubles[0]
+
+
+def test_stale_run_says_since_when_it_runs_and_since_when_it_is_silent_and_lost(
+    staff: Client,
+) -> None:
+    run = recorded(message())
+    assert "Since</dt>" not in text_of(staff, url_of(run)).replace("Running since</dt>", "")
+    stale, lost = START + timedelta(hours=7), START + timedelta(hours=8)
+    HarvestRun.objects.update(stale_since=stale, lost_since=lost)
+
+    text = text_of(staff, url_of(run))
+
+    for word, at in (
+        ("Running since", START),
+        ("Stale since", stale),
+        ("Lost since", lost),
+    ):
+        assert f'{word}</dt><dd><time datetime="{at.isoformat()}"' in text
 
 
 def test_answer_of_airflow_and_its_troubles_are_shown(staff: Client) -> None:

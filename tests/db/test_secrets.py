@@ -14,6 +14,7 @@ from harvest import recording
 from harvest.admin.runs import HarvestRunAdmin
 from harvest.models import RejectedMessage
 from tests import factories
+from tests.logged import entries
 
 pytestmark = pytest.mark.django_db
 
@@ -52,7 +53,11 @@ def test_error_page_says_nothing(
 def test_log_of_a_rejected_message_quotes_nothing(body: str, caplog: pytest.LogCaptureFixture) -> None:
     recording.record([factories.sqs_message(body, message_id="4f338efd")])
 
-    assert f"rejected message 4f338efd: {RejectedMessage.objects.get().reason}" in caplog.text
+    (entry,) = entries(caplog, "message_rejected")
+    assert (entry["sqs_message_id"], entry["reason"]) == (
+        "4f338efd",
+        RejectedMessage.objects.get().reason,
+    )
     assert SECRET not in caplog.text
 
 
@@ -66,5 +71,5 @@ def test_log_of_what_the_database_refuses_quotes_nothing(
     recording.record([factories.message(rikolti_message=SECRET)])
 
     assert RejectedMessage.objects.get().reason == "fault"
-    assert "rejected message" in caplog.text
+    assert entries(caplog, "message_rejected")
     assert SECRET not in caplog.text

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from html import unescape
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 from django_celery_results.models import TaskResult
 
 from harvest import taskids
 from harvest.admin.results import results_of
-from tests.factories import make_run
+from tests.factories import HOST, make_notice, make_run, make_subscription
 
 pytestmark = pytest.mark.django_db
 
@@ -95,6 +96,63 @@ def test_failures_are_filtered_with_the_last_line_of_the_traceback(staff: Client
     assert "ValueError: no such thing" in listed
     assert "most recent call last" not in listed
     assert "most recent call last" in text_of(staff, page_of(failed))
+
+
+def test_notice_is_named_and_linked(staff: Client) -> None:
+    notice = make_notice(make_subscription())
+    result = make_result("deliver_notice", f"({notice.pk}, 0)")
+
+    page = reverse("admin:harvest_notice_change", args=[notice.pk])
+    for place in (LIST, page_of(result)):
+        assert f'<a href="{page}">notice {notice.pk}, attempt 1</a>' in text_of(staff, place)
+
+
+def test_other_tasks_have_no_number_without_a_word(staff: Client) -> None:
+    make_result("redrive", "(7, 2)")
+    make_result("replay_rejected", "([4, 5, 6],)")
+    make_result(
+        "backfill_window",
+        f"('{HOST}', 'a_dag', '2026-11-24T05:00:00+00:00', '2026-11-25T05:00:00+00:00')",
+    )
+
+    text = text_of(staff, LIST)
+
+    assert "redrive 7, slice 3" in text
+    assert "3 rejected messages" in text
+    assert "a_dag on https://airflow.example.org, from" in text
+    assert '<time datetime="2026-11-25T05:00:00+00:00"' in text
+
+
+def test_run_and_its_results_are_linked_both_ways(staff: Client) -> None:
+    run = make_run()
+    failed = make_result(
+        "reconcile_run", f"({run.pk},)", task_id=taskids.for_run(run.pk), status="FAILURE"
+    )
+    make_result("reconcile_run", f"({run.pk},)", task_id=taskids.for_run(run.pk))
+    run_page = reverse("admin:harvest_harvestrun_change", args=[run.pk])
+
+    links = dict(
+        re.findall(
+            r'<a href="([^"]*taskresult/\?run=[^"]*)"[^>]*>\s*([^<]*?)\s*<', text_of(staff, run_page)
+        )
+    )
+
+    to_all, to_failures = links
+    assert list(links.values()) == ["Task results", "Failed task results"]
+    assert len(shown(staff, to_all)) == 2
+    assert shown(staff, to_failures) == {failed.pk}
+    for place in (to_failures, page_of(failed)):
+        assert f'href="{run_page}"' in text_of(staff, place)
+
+
+def test_who_may_not_see_task_results_is_not_led_there(client: Client) -> None:
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_harvestrun"))
+    client.force_login(viewer)
+
+    assert "Task results" not in text_of(
+        client, reverse("admin:harvest_harvestrun_change", args=[make_run().pk])
+    )
 
 
 def test_results_of_a_run(staff: Client) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from celery import Task
-from django.db import InterfaceError, OperationalError
+from celery.signals import task_prerun
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
+from pytest_django import Settings
 
 from harvest import tasks
 from harvest.models import HarvestRun, RejectedMessage
@@ -55,7 +57,7 @@ def test_reconcile_runs_has_each_run_looked_at(monkeypatch: pytest.MonkeyPatch) 
     silent = tasks.record_event([message(at=timezone.now() - timedelta(hours=7)).to_task()])
     tasks.record_event([message(at=timezone.now(), dag_run_id="well").to_task()])
 
-    assert tasks.reconcile_runs() == "1 runs to look at"
+    assert tasks.reconcile_runs() == "1 run to look at"
     assert sent == [silent]
 
 
@@ -102,3 +104,13 @@ def test_task_leaves_the_queue_when_it_has_ended(task: Task[Any, Any]) -> None:
     assert task.reject_on_worker_lost
     assert not task.acks_on_failure_or_timeout
     assert task.max_retries is None
+
+
+def test_worker_forgets_the_queries_of_the_task_before(settings: Settings) -> None:
+    settings.DEBUG = True
+    HarvestRun.objects.exists()
+    assert connection.queries
+
+    task_prerun.send(tasks.reconcile_runs)
+
+    assert connection.queries == []

@@ -273,6 +273,6 @@ def test_fault_with_one_run_keeps_no_other_from_being_told(
 
     with monkeypatch.context() as faulty:
         faulty.setattr(telling, "_report", stumble)
-        assert tasks.tell() == "1 of 2 changes are news, 1 notices to send"
-    assert tasks.tell() == "1 of 1 changes are news, 1 notices to send"
+        assert tasks.tell() == "1 of 2 changes is news, 1 notice to send"
+    assert tasks.tell() == "1 of 1 change is news, 1 notice to send"
     assert len(mail.outbox) == 2

@@ -12,7 +12,8 @@ _ask = BaseClient._make_api_call  # type: ignore[attr-defined] # there is no pub
 
 
 def _record(self: Any, operation: str, parameters: dict[str, Any]) -> Any:
-    where = parameters.get("QueueUrl") or parameters.get("TopicArn") or ""
+    names = ("QueueUrl", "QueueName", "SourceArn", "TopicArn", "SubscriptionArn", "Name")
+    where = next((parameters[name] for name in names if name in parameters), "-")
     with open(os.environ["AWS_RECORD"], "a") as record:  # noqa: PTH123 - as little as can be
         name = where.replace("/", ":").rpartition(":")[2]
         record.write(f"{self.meta.service_model.service_name} {operation} {name}\n")

@@ -30,6 +30,7 @@ from harvest.airflow_api import (
 from harvest.airflow_api.answers import Answer, checked, read_page, read_run, read_task_instance
 from harvest.airflow_api.hosts import parse_hosts
 from tests.airflow_server import FAULTS, PASSWORD, PASSWORD_ENV, USER, AirflowServer, say
+from tests.logged import entries
 from tests.sns_server import HttpServer, SnsServer, say_nothing, serve, serve_endlessly
 
 DAG = "harvest_collection"
@@ -162,7 +163,7 @@ def test_list_runs_leaves_out_what_can_t_be_read(
     )
 
     assert [run.dag_run_id for run in listed] == ["good"]
-    assert "left out of a list" in caplog.text
+    assert entries(caplog, "listed_run_unreadable")
 
 
 def test_list_runs_that_never_ends(airflow_server: AirflowServer) -> None:

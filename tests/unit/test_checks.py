@@ -12,6 +12,7 @@ from pytest_django import Settings
 from harvest.checks import check_settings, is_amazon
 from harvest.consumer import Receiver, RikoltiConsumer
 from tests.factories import TOPIC_ARN
+from tests.logged import entries
 
 QUEUE = "https://sqs.us-west-2.amazonaws.com/123456789012/rikolti-events"
 
@@ -118,5 +119,6 @@ def test_consumer_starts_with_a_warning_where_all_is_believed(
     worker = SimpleNamespace(hostname="one@test", pulses=[])
     RikoltiConsumer(worker).start(worker)
 
-    assert "RIKOLTI_VERIFY_SIGNATURES is off" in caplog.text
+    (entry,) = entries(caplog, "setting_doubtful")
+    assert "RIKOLTI_VERIFY_SIGNATURES is off" in entry["problem"]
     assert len(started) == 1

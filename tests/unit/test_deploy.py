@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import yaml
 
 from avram.environment import ROOT
 from avram.variables import REGISTRY
-from harvest.permissions import ALLOWED, Process
+from harvest.permissions import ALLOWED, OPERATOR, OPERATOR_OF_TOPIC, Process
 from harvest.provision import DEAD_LETTER_RETENTION, DEAD_LETTERS, EVENTS, SPECS, topic_statement
 
 DEPLOY = ROOT / "deploy"
@@ -129,50 +130,69 @@ def statements(name: str) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("process", Process)
-def test_policy_allows_what_the_process_does_and_no_more(process: Process) -> None:
+def actions_by_resource(name: str, prefix: str) -> dict[str, set[str]]:
+    """Return what a policy allows with each resource whose ARN begins like this, by the rest of it."""
     allowed: dict[str, set[str]] = {}
-    for statement in statements(process):
+    for statement in statements(name):
         assert statement.keys() == {"Sid", "Effect", "Action", "Resource"}
-        if statement["Action"] == ["cloudwatch:GetMetricData"]:
-            continue  # how old the oldest message is, which has no resource
         for resource in statement["Resource"]:
-            queue = resource.removeprefix("arn:aws:sqs:us-west-2:123456789012:")
-            actions = {action.removeprefix("sqs:") for action in statement["Action"]}
-            allowed.setdefault(queue, set()).update(actions)
+            if resource.startswith(prefix):
+                actions = {action.partition(":")[2] for action in statement["Action"]}
+                allowed.setdefault(resource.removeprefix(prefix), set()).update(actions)
+    return allowed
 
-    assert allowed == {queue: set(actions) for queue, actions in ALLOWED[process].items()}
+
+QUEUE = "arn:aws:sqs:us-west-2:123456789012:"
 
 
-@pytest.mark.parametrize("name", [*Process, "operator"])
+@pytest.mark.parametrize(
+    ("name", "allowed"), [*ALLOWED.items(), ("operator", OPERATOR)], ids=[*Process, "operator"]
+)
+def test_policy_allows_what_is_done_with_queues_and_no_more(
+    name: str, allowed: Mapping[str, frozenset[str]]
+) -> None:
+    assert actions_by_resource(name, QUEUE) == {
+        queue: set(actions) for queue, actions in allowed.items()
+    }
+
+
+@pytest.mark.parametrize("process", Process)
+def test_policy_of_a_process_has_besides_queues_how_old_messages_are_alone(process: Process) -> None:
+    others = [one["Action"] for one in statements(process) if not one["Resource"][0].startswith(QUEUE)]
+
+    assert others == ([["cloudwatch:GetMetricData"]] if process is Process.WORKER else [])
+
+
+def test_policy_of_operators_allows_what_is_done_with_the_topic_and_no_more() -> None:
+    topic = actions_by_resource("operator", "arn:aws:sns:us-west-2:123456789012:")
+    found = actions_by_resource("operator", "*")
+
+    assert topic.keys() == {EVENTS, f"{EVENTS}:*"}  # the second are its subscriptions
+    assert topic[EVENTS] | found[""] == OPERATOR_OF_TOPIC
+
+
+def test_who_asks_an_airflow_of_amazon_needs_the_same_whoever_it_is() -> None:
+    """One file to add to the policies of worker and web, where there is such an Airflow."""
+    of_mwaa = statements("mwaa")
+
+    assert [
+        one for one in statements("operator") if one["Sid"] in {two["Sid"] for two in of_mwaa}
+    ] == of_mwaa
+    assert [one["Action"] for one in of_mwaa] == [["airflow:InvokeRestApi"], ["sts:AssumeRole"]]
+
+
+@pytest.mark.parametrize("name", [*Process, "operator", "mwaa"])
 def test_policy_names_actions_that_there_are(name: str) -> None:
     session = botocore.session.get_session()
     for statement in statements(name):
         for action in statement["Action"]:
-            service, _, operation = action.partition(":")
+            prefix, _, operation = action.partition(":")
+            # IAM calls MWAA by what it runs.
+            service = {"airflow": "mwaa"}.get(prefix, prefix)
             assert operation in session.get_service_model(service).operation_names
         if statement["Resource"] == ["*"]:
             # What IAM gives for all or none.
             assert statement["Action"] in (["sns:ListTopics"], ["cloudwatch:GetMetricData"])
-
-
-def test_policy_of_operators_has_what_the_commands_call() -> None:
-    """Their sources say it: provision and doctor."""
-    sources = "".join(
-        file.read_text()
-        for file in (ROOT / "harvest" / "provision.py", *(ROOT / "harvest" / "doctor").glob("*.py"))
-    )
-    calls = set(re.findall(r"\b(?:sqs|sns)\.(?:get_paginator\(\")?(\w+)", sources))
-    called = {"".join(word.title() for word in call.split("_")) for call in calls - {"amazonaws"}}
-    # What doctor asks in the name of a process is of that process.
-    asked = {"SendMessageBatch", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"}
-    allowed = {
-        action.partition(":")[2]
-        for statement in statements("operator")
-        for action in statement["Action"]
-    }
-
-    assert called - asked - {"GetPaginator"} == allowed
 
 
 # --- systemd --------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ PURE = (
     "strictjson",
     "sns",
     "airflow",
+    "airflowpages",
     "status",
     "attempts",
     "published",
@@ -33,6 +34,8 @@ PURE = (
 WITHOUT_DJANGO = (
     "signing",
     "certificates",
+    "metricfiles",
+    "metrics",
     "webhooks",
 )
 
@@ -49,6 +52,7 @@ ORDER = (
     "airflow_api",
     "models.registry",
     "models.runs",
+    "models.changes",
     "models.events",
     "models.rejected",
     "models.queues",
@@ -91,6 +95,8 @@ ORDER = (
     "remotecommands",
     "remotecontrol",
     "readiness",
+    "gauges",
+    "exposition",
     "probes",
     "flower",
     "provision",

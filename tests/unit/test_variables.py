@@ -42,6 +42,9 @@ MISTAKES = {
     "STALE_AFTER": ("banana", "is no duration"),
     "AIRFLOW_HOSTS": ("[]", "no JSON object|file that can be read"),
     "MONITOR_BROKER_URL": ("amqp://guest:s3cr3t@host", "begins with none of redis://"),
+    "LOG_LEVEL": ("verbose", "none of debug, info, warning, error"),
+    "LOG_FORMAT": ("xml", "none of json, console"),
+    "SENTRY_DSN": ("https://s3cr3t@sentry.example.org", "no DSN of Sentry"),
     "ALLOWED_HOSTS": ("https://registry.example.org", "which is no host name"),
     "CSRF_TRUSTED_ORIGINS": ("registry.example.org", "which is no origin"),
     "BEHIND_TLS_PROXY": ("2", "neither on nor off"),
@@ -57,6 +60,7 @@ MISTAKES = {
     "QUEUE_WARN_DEPTH": ("10k", "not a whole number"),
     "REMOTE_CONTROL": ("sometimes", "neither on nor off"),
     "HEARTBEAT_STALE_AFTER": ("soon", "is no duration"),
+    "METRICS_ADDRESS": ("9808", "not an IP address and a port"),
     "READYZ_PARTS": ("database,disk", "'disk', which is none of"),
     "RETAIN_ENVELOPES": ("forever", "is no duration"),
     "RETAIN_RESULTS": ("7", "is no duration"),
@@ -68,11 +72,13 @@ MISTAKES = {
     "LOCAL_AWS_PORT": ("0", "not a port"),
     "MONITOR_PORT": ("6380.0", "not a port"),
     "DEMO": ("perhaps", "neither on nor off"),
+    "DEMO_SPEED": ("0.0", "not a number above 0"),
+    "DEMO_FOR": ("an hour", "is no duration"),
 }
 ANY_TEXT = {
     "SECRET_KEY", "SECRET_KEY_FALLBACKS", "AWS_REGION", "AWS_DEFAULT_REGION",
     "VAR_DIR", "CHROMIUM", "DEFAULT_FROM_EMAIL", "CI", "RUNTIME_DIR", "FLOWER_USER",
-    "FLOWER_PASSWORD", "FLOWER_BASIC_AUTH",
+    "FLOWER_PASSWORD", "FLOWER_BASIC_AUTH", "METRICS_TOKEN", "SENTRY_ENVIRONMENT",
 }  # fmt: skip
 
 

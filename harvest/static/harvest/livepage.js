@@ -11,10 +11,16 @@ const partsOf = root => [...root.querySelectorAll("[data-live]")];
 /** What the server wrote for each part, to see which of them changed. */
 const written = new Map(partsOf(document).map(part => [part.dataset.live, part.innerHTML]));
 
+/** Whether something is open that one sees: not within what is closed. */
+const hasOpen = part =>
+    [...part.querySelectorAll("details[open]")].some(
+        opened => !opened.parentElement.closest("details:not([open])"),
+    );
+
 /** One thing that opens, where there is no other, is the same one after as before. */
 const isInUse = part =>
     isMarked(part) ||
-    (part.querySelector("details[open]") !== null && part.querySelectorAll("details").length > 1);
+    (hasOpen(part) && part.querySelectorAll("details").length > 1);
 
 function renew(fresh) {
     const newParts = new Map(partsOf(fresh).map(part => [part.dataset.live, part]));
@@ -30,7 +36,7 @@ function renew(fresh) {
 
 /** Put in what is new, as open, scrolled and focused as it was. */
 function replace(part, newPart) {
-    const isOpen = part.querySelector("details[open]") !== null;
+    const isOpen = hasOpen(part);
     const scrolled = [...part.querySelectorAll(".wide")].map(place => place.scrollLeft);
     const focused = [...part.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
     const href = document.activeElement?.getAttribute("href");

@@ -1,5 +1,5 @@
 // Moments in the viewer's zone. The server writes <time datetime="…" title="… UTC">…</time>, in UTC;
-// this replaces the text, in what the page has at first and in what is put into it later.
+// this replaces the text, in what the page has at first and in what is put into it later, and names the zone.
 "use strict";
 
 (() => {
@@ -31,6 +31,9 @@
 
     document.addEventListener("DOMContentLoaded", () => {
         rewrite(document);
+        const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
+        const zone = document.getElementById("zone");
+        if (zone && name) zone.textContent = name === "UTC" ? name : `${name}, ${zone.dataset.hint}`;
         new MutationObserver(changes => {
             for (const change of changes)
                 for (const node of change.addedNodes) if (node instanceof Element) rewrite(node);

@@ -1,0 +1,108 @@
+"""What is cut out of log entries, and of reports to Sentry: secrets, what looks like one, and length.
+
+It is the last thing that happens to an entry. Our own code puts no secret and no body into one; this is
+for what others quote in their errors.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+CUT = "[cut]"
+
+#: Characters of a value. A message's body is longer, unless it says little.
+MAX_TEXT = 1_000
+#: Of a traceback, whose end says most.
+MAX_TRACEBACK = 16_000
+#: Values in a list or an object, and how deep these are looked into.
+MAX_VALUES = 50
+MAX_DEPTH = 4
+
+#: A secret that is shorter is a word (`admin`, `test`) that texts have for other reasons.
+MIN_SECRET = 6
+
+#: What names a secret, whether a field or a word before `=` or `:` in a text.
+_WORDS = ("passw", "secret", "token", "signature", "credential", "authorization", "cookie", "api_key")
+_NAMED = re.compile(
+    rf"((?:{'|'.join(_WORDS)})[\w-]{{0,30}}['\"]?\s*[=:]\s*['\"]?(?:basic |bearer )?)[^\s'\"&,;)}}\]]+",
+    re.IGNORECASE,
+)
+
+#: Each with a sign without which a text has none of them (searching for it costs next to nothing), and
+#: with what stands in its place.
+_PATTERNS = (
+    ("://", re.compile(r"(\w://[^\s/@:]*):[^\s/]+@"), rf"\1:{CUT}@"),  # a password in a URL
+    (" ", re.compile(r"\b(basic|bearer)\s+[\w.~+/=-]{16,}", re.IGNORECASE), rf"\1 {CUT}"),
+    ("A", re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), CUT),  # the id of an AWS key
+    ("hooks.", re.compile(r"(hooks\.slack\.com/\w+/)\S+"), rf"\1{CUT}"),
+    # What PostgreSQL adds to an error: the row, and with it what a message says.
+    ("DETAIL", re.compile(r"(DETAIL:\s+\w+)[^\n]*"), rf"\1 {CUT}"),
+)
+
+
+@lru_cache(1_000)
+def _names_secret(name: str) -> bool:
+    return any(word in name.lower() for word in _WORDS)
+
+
+class Redactor:
+    """Cleans texts and values of these secrets, and of what looks like one."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        found = {secret for secret in secrets if len(secret) >= MIN_SECRET}
+        # The longest first: one may be the beginning of another.
+        self._secrets = sorted(found, key=len, reverse=True)
+
+    def text(self, text: str, most: int = MAX_TEXT) -> str:
+        """Return a text without secrets, and cut in its middle where it is too long."""
+        if len(text) > 2 * most:  # What is cut in any case need not be looked at, but for its edges.
+            text = text[:most] + text[-most:]
+        for secret in self._secrets:
+            if secret in text:
+                text = text.replace(secret, CUT)
+        for sign, pattern, replacement in _PATTERNS:
+            if sign in text:
+                text = pattern.sub(replacement, text)
+        lowered = text.lower()
+        if any(word in lowered for word in _WORDS):
+            text = _NAMED.sub(rf"\1{CUT}", text)
+        return text if len(text) <= most else shorten(text, most)
+
+    def value(self, value: Any, depth: int = 0) -> Any:
+        """Return a value as JSON can say it: bounded in every way, without secrets."""
+        if value is None or isinstance(value, (bool, int)):
+            return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else str(value)
+        if isinstance(value, str):
+            return self.text(value)
+        if depth < MAX_DEPTH:
+            if isinstance(value, Mapping):
+                items = list(value.items())[:MAX_VALUES]
+                return {
+                    self.text(str(key)): self.named(str(key), each, depth + 1) for key, each in items
+                }
+            if isinstance(value, (list, tuple, set, frozenset)):
+                return [self.value(each, depth + 1) for each in list(value)[:MAX_VALUES]]
+        return self.text(_said(lambda: str(value)))
+
+    def named(self, name: str, value: Any, depth: int = 0) -> Any:
+        """The same of a value that has a name, which may say enough."""
+        return CUT if value and _names_secret(name) else self.value(value, depth)
+
+
+def shorten(text: str, most: int) -> str:
+    """Return beginning and end of a text, and how much is between them."""
+    half = most // 2
+    return f"{text[:half]} … {len(text) - 2 * half} characters … {text[-half:]}"
+
+
+def _said(say: Callable[[], str]) -> str:
+    try:
+        return say()
+    except Exception as error:  # a stranger's object, which must not cost the entry
+        return f"<{type(error).__name__}>"

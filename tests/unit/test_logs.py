@@ -1,0 +1,327 @@
+"""Log entries: one line each, with names and fields, bounded, without secrets. docs/logs.md has all."""
+
+from __future__ import annotations
+
+import ast
+import json
+import logging
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import structlog
+from structlog.contextvars import bound_contextvars
+
+from avram import logs
+from avram.environment import ROOT
+from avram.redaction import MAX_TEXT, MAX_TRACEBACK, Redactor
+
+SECRET = "s3cr3t-of-the-tests"
+
+LEVELS = {"exception": "error"}
+CALLS = ("debug", "info", "warning", "error", "exception", "critical")
+#: What structlog itself puts into an entry, so that no field may have its name.
+RESERVED = {"event", "level", "logger", "timestamp", "exception", "pid", "process", "worker"}
+
+logger = structlog.stdlib.get_logger("harvest.of_the_tests")
+
+
+class Entry(NamedTuple):
+    level: str
+    fields: tuple[str, ...]
+
+
+# --- The list -------------------------------------------------------------------------------------
+
+
+def logged() -> Iterator[tuple[str, Entry, str]]:
+    """Yield what the code logs: name, level and fields, and where."""
+    files = [ROOT / "celery_app.py", *(ROOT / "avram").rglob("*.py"), *(ROOT / "harvest").rglob("*.py")]
+    for file in sorted(files):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            if ast.unparse(node.func.value) != "logger" or node.func.attr not in CALLS:
+                continue
+            where = f"{file.relative_to(ROOT)}:{node.lineno}"
+            (name,) = node.args
+            assert isinstance(name, ast.Constant), f"{where}: the name is not static"
+            assert isinstance(name.value, str)
+            fields = tuple(str(keyword.arg) for keyword in node.keywords)
+            yield name.value, Entry(LEVELS.get(node.func.attr, node.func.attr), fields), where
+
+
+def documented() -> dict[str, Entry]:
+    """Return the entries of the table in docs/logs.md."""
+    found = {}
+    for line in (ROOT / "docs" / "logs.md").read_text().splitlines():
+        if re.match(r"\| `[a-z_]+` \| (debug|info|warning|error) \|", line):
+            name, level, fields, meaning, remedy = (cell.strip() for cell in line.strip("|").split("|"))
+            assert meaning, f"{name} is not explained"
+            assert remedy, f"{name} does not say what to do"
+            assert name not in found, f"{name} is there twice"
+            found[name.strip("`")] = Entry(level, tuple(re.findall(r"`(\w+)`", fields)))
+    return found
+
+
+def test_every_entry_is_documented() -> None:
+    assert {name: entry for name, entry, _ in logged()} | logs_of_others() == documented()
+
+
+def logs_of_others() -> dict[str, Entry]:
+    """Return what avram.logs makes of Celery's and Django's words, and says itself."""
+    ended = ("task", "task_id", "error")
+    return {
+        "task_succeeded": Entry("info", ("task", "task_id", "result", "seconds")),
+        "task_retried": Entry("info", ended),
+        "task_ignored": Entry("info", ended),
+        "task_rejected": Entry("warning", ended),
+        "task_failed": Entry("error", ended),
+        "request_failed": Entry("error", ("path", "status")),
+        "log_entry_lost": Entry("error", ("logger", "error")),
+    }
+
+
+@pytest.mark.parametrize(("name", "entry", "where"), [pytest.param(*one, id=one[2]) for one in logged()])
+def test_entry_has_a_static_name_and_fields_of_its_own(name: str, entry: Entry, where: str) -> None:
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)+", name)
+    assert RESERVED.isdisjoint(entry.fields)
+    assert all(re.fullmatch(r"[a-z][a-z_]*", field) for field in entry.fields)
+
+
+@pytest.mark.parametrize("folder", ["avram", "harvest"])
+def test_nobody_logs_past_structlog(folder: str) -> None:
+    for file in (ROOT / folder).rglob("*.py"):
+        assert "logging.getLogger" not in file.read_text(), file
+
+
+# --- How it is written ----------------------------------------------------------------------------
+
+
+def written(record: logging.LogRecord, format_: str = "json") -> str:
+    """Return what the settings' own formatter makes of a record."""
+    config = logs.logging_config(format_, "info", [SECRET])["formatters"]["entry"]
+    formatter: logging.Formatter = config.pop("()")(**config)
+    return formatter.format(record)
+
+
+def entry_of(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+    """Return the last record as a reader of JSON gets it."""
+    line = written(caplog.records[-1])
+    assert "\n" not in line
+    entry: dict[str, Any] = json.loads(line)
+    return entry
+
+
+def test_entry_is_one_object(caplog: pytest.LogCaptureFixture) -> None:
+    with bound_contextvars(correlation_id="c0", task="harvest.record_event"):
+        logger.warning("queue_unreachable", queue="rikolti-events", again_in_seconds=1.5, ids=["a", "b"])
+
+    entry = entry_of(caplog)
+    assert entry.pop("pid") > 0
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", entry.pop("timestamp"))
+    entry.pop("process", None)
+    assert entry == {
+        "level": "warning",
+        "logger": "harvest.of_the_tests",
+        "event": "queue_unreachable",
+        "queue": "rikolti-events",
+        "again_in_seconds": 1.5,
+        "ids": ["a", "b"],
+        "correlation_id": "c0",
+        "task": "harvest.record_event",
+    }
+
+
+def test_traceback_is_one_field(caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        raise RuntimeError("line one\nline two")
+    except RuntimeError:
+        logger.exception("something_failed")
+
+    entry = entry_of(caplog)
+    assert entry["level"] == "error"
+    assert entry["exception"].startswith("Traceback")
+    assert entry["exception"].endswith("line one\nline two")
+    assert "\nTraceback" in written(caplog.records[-1], "console")
+
+
+def test_words_of_others_are_entries_too(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("kombu.of_the_tests").warning("away: %s", "amqp://me:pass@host//")
+
+    entry = entry_of(caplog)
+    assert (entry["event"], entry["level"]) == ("away: amqp://me:[cut]@host//", "warning")
+    assert entry["logger"] == "kombu.of_the_tests"
+
+
+@pytest.mark.parametrize(
+    ("data", "fields"),
+    [
+        (
+            {"return_value": "'run 1: failed'", "runtime": 0.12345},
+            {"event": "task_succeeded", "result": "'run 1: failed'", "seconds": 0.123},
+        ),
+        ({"exc": "Retry in 1s"}, {"event": "task_retried", "error": "Retry in 1s"}),
+        (
+            {"exc": "KeyError('a')", "description": "raised unexpected"},
+            {"event": "task_failed", "error": "KeyError('a')"},
+        ),
+    ],
+    ids=["success", "retry", "failure"],
+)
+def test_end_of_a_task_has_fields_and_no_arguments(
+    data: dict[str, Any], fields: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    data = {"id": "1d", "name": "harvest.prune", "args": f"({SECRET},)", "kwargs": SECRET, **data}
+
+    logging.getLogger("celery.app.trace").error("Task %(name)s", data, extra={"data": data})
+
+    entry = entry_of(caplog)
+    expected = {"task": "harvest.prune", "task_id": "1d", **fields}
+    assert {key: entry.get(key) for key in expected} == expected
+    assert SECRET not in str(entry)
+    assert "args" not in entry
+
+
+def test_success_of_a_task_that_tells_itself_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("harvest.record_event", "harvest.prune"):
+        data = {"id": "1d", "name": name, "return_value": "1", "runtime": 0.1}
+        logging.getLogger("celery.app.trace").info("Task %(name)s", data, extra={"data": data})
+
+    assert caplog.messages == ["Task harvest.prune"]
+
+
+def test_line_of_the_console_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    logger.warning("odd", value="a\nb\x1b[31mred\x00", other="c d")
+    logging.getLogger("somebody").warning("one\r\ntwo\x9b")
+
+    for record in caplog.records:
+        assert written(record, "console").isprintable()
+    assert "c d" in written(caplog.records[0], "console")
+
+
+def test_entry_that_can_t_be_written_is_not_quoted(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = logs.Handler()
+
+    try:
+        raise ValueError(SECRET)
+    except ValueError:
+        handler.handleError(logging.makeLogRecord({"name": "somebody", "msg": SECRET}))
+
+    said = capsys.readouterr().err
+    assert json.loads(said) == {
+        "level": "error",
+        "event": "log_entry_lost",
+        "logger": "somebody",
+        "error": "ValueError",
+    }
+
+
+# --- What is cut ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        (f"it is {SECRET}!", "it is [cut]!"),
+        ("postgresql://avram:p@ss:w0rd@db/avram", "postgresql://avram:[cut]@db/avram"),
+        ("redis://:pw@host:1/0 and https://host/path", "redis://:[cut]@host:1/0 and https://host/path"),
+        ("Authorization: Basic dXNlcjpwYXNz", "Authorization: Basic [cut]"),
+        ("{'Authorization': 'Bearer abc.def'}", "{'Authorization': 'Bearer [cut]'}"),
+        ("sent Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", "sent Bearer [cut]"),
+        ("AKIAIOSFODNN7EXAMPLE may not", "[cut] may not"),
+        ("AWS_SECRET_ACCESS_KEY=abc/def+g", "AWS_SECRET_ACCESS_KEY=[cut]"),
+        ("?X-Amz-Signature=0a1b&X-Amz-Date=2026", "?X-Amz-Signature=[cut]&X-Amz-Date=2026"),
+        ('{"password": "hunter2", "user": "me"}', '{"password": "[cut]", "user": "me"}'),
+        ("https://hooks.slack.com/services/T0/B0/x", "https://hooks.slack.com/services/[cut]"),
+        ("null\nDETAIL:  Failing row contains (1, x).\nmore", "null\nDETAIL:  Failing [cut]\nmore"),
+        ("a token was refused: no basic authentication", "a token was refused: no basic authentication"),
+        ("harvest_collection manual__2026-11-24T05:21:34+00:00", None),
+    ],
+)  # fmt: skip
+def test_text(text: str, cleaned: str | None) -> None:
+    assert Redactor([SECRET, "test"]).text(text) == (cleaned or text)
+
+
+def test_field_with_a_telling_name_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+    logger.warning("odd", password="x", nested={"api_key": "y", "n": 1}, csrf_token="", sqs_token=None)
+
+    entry = entry_of(caplog)
+    assert entry["password"] == "[cut]"
+    assert entry["nested"] == {"api_key": "[cut]", "n": 1}
+    assert (entry["csrf_token"], entry["sqs_token"]) == ("", None)
+
+
+def test_everything_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    class Odd:
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    logger.warning(
+        "odd",
+        long="x" * 10**6,
+        many=list(range(10**5)),
+        deep=json.loads("[" * 100 + "]" * 100),
+        number=float("nan"),
+        thing=Odd(),
+        exc_info=RuntimeError("y" * 10**6),
+    )
+
+    entry = entry_of(caplog)
+    assert len(entry["long"]) < MAX_TEXT + 50
+    assert "characters" in entry["long"]
+    assert len(entry["exception"]) < MAX_TRACEBACK + 50
+    assert len(json.dumps(entry)) < 2 * MAX_TRACEBACK
+    assert (entry["number"], entry["thing"]) == ("nan", "<RuntimeError>")
+
+
+def test_secret_at_the_edge_of_a_long_text_is_cut() -> None:
+    text = "x" * (MAX_TEXT // 2 - 5) + SECRET + "y" * 10 * MAX_TEXT
+
+    assert SECRET[:6] not in Redactor([SECRET]).text(text)
+
+
+# --- Real processes -------------------------------------------------------------------------------
+
+
+def run(*program: str, **environ: str) -> list[str]:
+    result = subprocess.run(
+        [sys.executable, *program], cwd=ROOT, capture_output=True, text=True, check=True,
+        env={"SECRET_KEY": f"{SECRET}-key", "DJANGO_SETTINGS_MODULE": "avram.settings", **environ},
+    )  # fmt: skip
+    assert result.stdout == ""
+    return result.stderr.splitlines()
+
+
+PROGRAM = (
+    "import django, structlog; django.setup(); log = structlog.stdlib.get_logger('harvest.x'); "
+    "log.info('quiet_one'); "
+    f"log.warning('loud_one', said='postgresql://a:p4ssw0rd@h, {SECRET}-key p4ssw0rd')"
+)
+
+
+@pytest.mark.parametrize(
+    ("variables", "lines"),
+    [({}, 2), ({"LOG_LEVEL": "warning"}, 1), ({"LOG_LEVEL": "error"}, 0)],
+    ids=str,
+)
+def test_level_and_format_are_chosen_by_the_environment(variables: dict[str, str], lines: int) -> None:
+    said = run("-c", PROGRAM, DATABASE_URL="postgresql://a:p4ssw0rd@h/db", **variables)
+
+    assert len(said) == lines
+    for line in said:
+        assert json.loads(line)["logger"] == "harvest.x"
+    assert "p4ssw0rd" not in str(said)
+    assert SECRET not in str(said)
+
+
+def test_debug_has_lines_to_read_without_colours(tmp_path: Path) -> None:
+    said = run("-c", PROGRAM, DEBUG="1", DATABASE_URL=f"sqlite:///{tmp_path / 'db'}")
+
+    assert [line for line in said if line.startswith("{")] == []
+    assert "quiet_one" in said[0]
+    assert "\x1b" not in str(said)
