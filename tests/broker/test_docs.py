@@ -34,6 +34,10 @@ RUN = (
 )
 #: What is not run here: with tests of its own, or (what records messages) writing into the sources.
 ELSEWHERE = {"make", "backfill_runs", "alive", "import_registry", "bench", "tests"}
+#: What an operator may (deploy/iam), and a worker besides.
+AS_WORKER = {
+    name: allowed | ALLOWED[Process.WORKER].get(name, frozenset()) for name, allowed in OPERATOR.items()
+}
 NAMES = {"ARN-OF-RIKOLTI": "arn:aws:sns:us-west-2:000000000000:rikolti-events"}
 
 
@@ -74,26 +78,31 @@ def test_command_lines_run(wire: Wire, folder: Path) -> None:
     documented = {line.text for line in command_lines()}
     assert set(RUN) <= documented
 
+    services: set[str] = set()
     for line in RUN:
         result = execute(line, folder)
 
         assert result.returncode == 0, f"{line}\n{result.stdout}{result.stderr}"
+        # It takes messages, as a worker does.
+        services |= services_asked(folder, AS_WORKER if line.endswith("rikolti_status") else OPERATOR)
 
-    assert services_asked(folder, OPERATOR) == {"sns", "sqs"}
+    assert services == {"sns", "sqs"}
 
 
 def test_doctor_asks_for_what_operator_and_process_are_allowed(wire: Wire, folder: Path) -> None:
     result = execute("python manage.py doctor", folder)
 
     assert "0 faults" not in result.stdout  # there is no database yet
-    both = {name: OPERATOR[name] | ALLOWED[Process.WORKER].get(name, frozenset()) for name in OPERATOR}
-    assert services_asked(folder, both) == {"sns", "sqs"}
+    assert services_asked(folder, AS_WORKER) == {"sns", "sqs"}
 
 
 def services_asked(folder: Path, allowed: Mapping[str, frozenset[str]]) -> set[str]:
-    """Return which services of AWS were asked, for nothing but what an operator (deploy/iam) may."""
+    """Return which services of AWS were asked since the last time, for nothing but what is allowed."""
     services = set()
-    for line in (folder / "asked").read_text().splitlines():
+    asked = folder / "asked"
+    lines = asked.read_text().splitlines() if asked.exists() else []
+    asked.unlink(missing_ok=True)
+    for line in lines:
         service, operation, name = line.split(" ")
         services.add(service)
         actions = OPERATOR_OF_TOPIC if service == "sns" else allowed[name]

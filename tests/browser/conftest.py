@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
@@ -44,7 +46,13 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(browser: Browser, live_server: LiveServer) -> OpenPage:
+def groups(live_server: LiveServer) -> None:
+    """The groups that the migration makes: the end of a test before has emptied all tables."""
+    import_module("harvest.migrations.0003_groups").make_groups(apps, None)
+
+
+@pytest.fixture
+def open_page(browser: Browser, live_server: LiveServer, groups: None) -> OpenPage:
     """Open pages on the live server, none of them logged in. At its end, each tells of its troubles.
 
     Fails the test where the console has an error, a script has failed, or a request went elsewhere.

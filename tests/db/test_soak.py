@@ -10,7 +10,7 @@ from django.utils import timezone
 from bench.soak import tables
 from harvest import tasks
 from harvest.models import HarvestEvent, HarvestRun
-from tests.factories import complete, message, sqs_message
+from tests.factories import START, complete, message, sqs_message
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +41,7 @@ def test_event_that_is_missing(run: HarvestRun) -> None:
 
 
 def test_status_that_is_not_the_rules(run: HarvestRun) -> None:
-    HarvestRun.objects.update(status="failed")
+    HarvestRun.objects.update(status="failed", failed_since=START)
 
     assert missed() == ["tables: runs whose status is not the rule's"]
     assert tables.wrong_statuses() == [f"run {run.pk} is failed, by the rule succeeded"]
