@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pages test-workers test-chaos test-postgresql coverage fuzz chaos bench soak audit real-airflow screenshots lint format pins clean
+.PHONY: help run test test-units test-browser test-workers test-chaos test-postgresql coverage fuzz chaos bench soak audit real-airflow screenshots lint format pins clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -18,11 +18,14 @@ run: $(READY) ## set up, and start it all in this terminal: web, worker, beat, F
 
 test: $(READY) ## set up, and run all tests on SQLite and on PostgreSQL (TEST_DATABASE_URL, or one from a wheel)
 	@# All at a time: many of the tests wait for what they have started.
-	$(MAKE) --no-print-directory -j4 TOGETHER=1 test-pages test-workers test-chaos test-postgresql
+	$(MAKE) --no-print-directory -j5 TOGETHER=1 test-units test-browser test-workers test-chaos test-postgresql
 
-test-pages: $(READY) ## the tests that need no worker, on SQLite (TESTS=tests/unit: of all groups, some only)
+test-units: $(READY) ## the tests that need no other process, on SQLite (TESTS=tests/unit: of all groups, some only)
+	TEST_ENGINE=sqlite $(PYTEST) $(or $(TESTS),tests/unit tests/db tests/compat) $(SIGNED)
+
+test-browser: $(READY) ## the tests in a browser, on SQLite
 	@$(BIN)/python -m local.browser $(SIGNED)
-	TEST_ENGINE=sqlite $(PYTEST) $(or $(TESTS),tests/unit tests/db tests/browser) $(SIGNED)
+	TEST_ENGINE=sqlite $(PYTEST) $(or $(TESTS),tests/browser) $(SIGNED)
 
 test-workers: $(READY) ## the tests with real workers, on SQLite
 	TEST_ENGINE=sqlite $(PYTEST) $(or $(TESTS),tests/broker) $(SIGNED)
@@ -35,7 +38,7 @@ test-postgresql: $(READY) ## the tests that have to do with a database, on Postg
 
 coverage: $(READY) ## the tests again, one group after the other, and which lines they ran: it takes twice as long
 	@rm -f .coverage .coverage.*
-	@$(MAKE) --no-print-directory PYTEST="$(BIN)/coverage run -m pytest" test-pages test-workers test-chaos test-postgresql
+	@$(MAKE) --no-print-directory PYTEST="$(BIN)/coverage run -m pytest" test-units test-browser test-workers test-chaos test-postgresql
 	@$(BIN)/coverage combine -q && $(BIN)/coverage report
 
 PYTEST = $(BIN)/python -m pytest
