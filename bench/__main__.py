@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib import import_module
@@ -20,6 +21,7 @@ def main(names: list[str]) -> int:
     import django
 
     django.setup()
+    logging.getLogger().setLevel(logging.WARNING)  # of this process: workers say when they have started
     from bench.figures import save, table
     from bench.world import world
 
