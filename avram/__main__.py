@@ -13,7 +13,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from avram import variables
-from harvest import metricfiles
+from harvest import checks, metricfiles
 
 
 def command(process: str) -> list[str]:
@@ -62,12 +62,15 @@ def _prepare_metrics(process: str, folder: Path) -> None:
 
 
 def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
     try:
         words = command(sys.argv[1] if len(sys.argv) > 1 else "")
         from avram import settings  # reading them is what may fail
+
+        if sys.argv[1] == "worker" and settings.RIKOLTI_CONSUMER:
+            checks.check_consumer()  # here it is one sentence; Celery would wrap it
     except ImproperlyConfigured as error:
         raise SystemExit(str(error)) from None
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
     _prepare_metrics(sys.argv[1], Path(settings.RUNTIME_DIR))
     os.execv(sys.executable, [sys.executable, "-m", *words, *sys.argv[2:]])  # noqa: S606
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -32,6 +33,15 @@ BROKERS = ("redis", "rediss", "redis+socket")
 _ON = ("1", "on", "true", "yes")
 _OFF = ("0", "off", "false", "no")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def own_version() -> str:
+    """Return the version that pyproject.toml gives; "unknown" where the code came without it."""
+    try:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        return str(project["version"])
+    except (OSError, ValueError, KeyError):
+        return "unknown"
 
 
 def load_local_parts() -> None:

@@ -40,6 +40,11 @@ def identify(process: str, **more: str) -> None:
     _process.update(process=process, **more)
 
 
+def identify_version(version: str) -> None:
+    """Have each entry say which version of the code it is of."""
+    _process["version"] = version
+
+
 def identity() -> dict[str, str]:
     """Return what this process is, as far as it is known."""
     return dict(_process)
@@ -84,7 +89,8 @@ def logging_config(format_: str, level: str, secrets: Iterable[str]) -> dict[str
             "django": {"handlers": [], "propagate": True},  # in DEBUG it would say all twice
             # It warns of each page that is not there. request_answered says so.
             "django.request": {"level": "ERROR"},
-            "gunicorn.access": {"handlers": [], "propagate": True},
+            # gunicorn takes any configuration for a wish to log each request: query, address, referrer.
+            "gunicorn.access": {"handlers": [], "propagate": False, "level": "CRITICAL"},
             "gunicorn.error": {"handlers": [], "propagate": True},
             "kombu": quiet,
             "celery.app.trace": {"filters": ["told_already"]},
@@ -132,6 +138,8 @@ def _formatter(format_: str, secrets: Iterable[str]) -> ProcessorFormatter:
     def clean(logger: WrappedLogger, name: str, entry: EventDict) -> EventDict:
         """Put an entry's fields in order, and clean them. The last that happens to it."""
         cleaned: EventDict = {key: redactor.text(str(entry.pop(key))) for key in _FIRST if key in entry}
+        if cleaned.get("level") == "critical":  # a word of others: who waits for errors hears of it too
+            cleaned["level"] = "error"
         cleaned.update(_process)
         cleaned["pid"] = os.getpid()
         traceback = entry.pop("exception", None)

@@ -18,8 +18,8 @@ CUT = "[cut]"
 MAX_TEXT = 1_000
 #: Of a traceback, whose end says most.
 MAX_TRACEBACK = 16_000
-#: Values in a list or an object, and how deep these are looked into.
-MAX_VALUES = 50
+#: Values in a list or an object (all ids of a batch), and how deep these are looked into.
+MAX_VALUES = 200
 MAX_DEPTH = 4
 
 #: A secret that is shorter is a word (`admin`, `test`) that texts have for other reasons.
@@ -28,9 +28,19 @@ MIN_SECRET = 6
 #: What names a secret, whether a field or a word before `=` or `:` in a text.
 _WORDS = ("passw", "secret", "token", "signature", "credential", "authorization", "cookie", "api_key")
 _NAMED = re.compile(
-    rf"((?:{'|'.join(_WORDS)})[\w-]{{0,30}}['\"]?\s*[=:]\s*['\"]?(?:basic |bearer )?)[^\s'\"&,;)}}\]]+",
+    rf"((?:{'|'.join(_WORDS)})[\w-]{{0,30}}['\"]?\s*[=:]\s*['\"]?(?:basic |bearer )?)"
+    r"([^\s'\"&,;)}\]]+)",
     re.IGNORECASE,
 )
+#: What is no secret, whatever its name: hints say which switch to set.
+_SWITCHED = frozenset(("0", "1", "on", "off", "true", "false", "yes", "no", "none", "null"))
+#: How a sentence goes on after a name and a colon.
+_SENTENCE = re.compile(
+    "is|are|was|were|not|must|may|can|cannot|should|has|have"
+    "|missing|invalid|expired|empty|unset|unknown|required|refused|wrong"
+)
+#: Letters of what a parser may have found in the wrong place: `unexpected token: EOF`.
+_MAX_SYMBOL = 8
 
 #: Each with a sign without which a text has none of them (searching for it costs next to nothing), and
 #: with what stands in its place.
@@ -69,7 +79,7 @@ class Redactor:
                 text = pattern.sub(replacement, text)
         lowered = text.lower()
         if any(word in lowered for word in _WORDS):
-            text = _NAMED.sub(rf"\1{CUT}", text)
+            text = _NAMED.sub(_cut_unless_harmless, text)
         return text if len(text) <= most else shorten(text, most)
 
     def value(self, value: Any, depth: int = 0) -> Any:
@@ -92,7 +102,24 @@ class Redactor:
 
     def named(self, name: str, value: Any, depth: int = 0) -> Any:
         """The same of a value that has a name, which may say enough."""
-        return CUT if value and _names_secret(name) else self.value(value, depth)
+        secret = value and not isinstance(value, bool) and _names_secret(name)
+        return CUT if secret else self.value(value, depth)
+
+
+def _cut_unless_harmless(match: re.Match[str]) -> str:
+    before, value = match.groups()
+    word = value.rstrip(".!?").lower()
+    harmless = word in _SWITCHED or not any(character.isalnum() for character in word)
+    if before.endswith(": "):
+        harmless = harmless or bool(_SENTENCE.fullmatch(word)) or _is_symbol(match, word)
+    return match[0] if harmless else before + CUT
+
+
+def _is_symbol(match: re.Match[str], word: str) -> bool:
+    parsed = match[1].lower() == "token: " and match.string[: match.start()].lower().endswith(
+        "unexpected "
+    )
+    return parsed and word.isalpha() and len(word) <= _MAX_SYMBOL
 
 
 def shorten(text: str, most: int) -> str:

@@ -61,12 +61,13 @@ MAX_BREADCRUMBS = 20
 END_SECONDS = 2
 
 
-def start(dsn: str, environment: str, secrets: Iterable[str]) -> None:
+def start(dsn: str, environment: str, release: str, secrets: Iterable[str]) -> None:
     """Report from now on what nobody foresaw: errors of requests and tasks, and errors in the log."""
     redactor = Redactor(secrets)
     sentry_sdk.init(
         dsn=dsn,
         environment=environment,
+        release=release,
         default_integrations=False,
         auto_enabling_integrations=False,
         integrations=[

@@ -16,6 +16,7 @@ from avram.environment import (
     ROOT,
     guess_public_url,
     heed_aws_region,
+    own_version,
     parse_airflow_hosts,
     passwords_of_hosts,
 )
@@ -31,6 +32,8 @@ if not SECRET_KEY:
     )
 #: Keys of the past, by which sessions and links of then are still believed.
 SECRET_KEY_FALLBACKS = variables.SECRET_KEY_FALLBACKS.read()
+#: What runs here, for logs, metrics, /healthz and Sentry.
+VERSION = variables.AVRAM_VERSION.read() or own_version()
 ALLOWED_HOSTS = variables.ALLOWED_HOSTS.read()
 CSRF_TRUSTED_ORIGINS = variables.CSRF_TRUSTED_ORIGINS.read()
 
@@ -342,5 +345,6 @@ CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 _secrets = [*variables.known_secrets(), *passwords_of_hosts(AIRFLOW_HOSTS)]
 LOGGING = logs.logging_config(variables.LOG_FORMAT.read(), variables.LOG_LEVEL.read(), _secrets)
 logs.configure_structlog()
+logs.identify_version(VERSION)
 if _dsn := variables.SENTRY_DSN.find():
-    sentry.start(_dsn, variables.SENTRY_ENVIRONMENT.read(), _secrets)
+    sentry.start(_dsn, variables.SENTRY_ENVIRONMENT.read(), VERSION, _secrets)

@@ -131,6 +131,7 @@ AWS_REGION = Variable("AWS_REGION", TEXT)
 AWS_DEFAULT_REGION = Variable("AWS_DEFAULT_REGION", TEXT, told="`AWS_REGION`")
 LOG_LEVEL = Variable("LOG_LEVEL", LOG_LEVEL_NAME, "info")
 LOG_FORMAT = Variable("LOG_FORMAT", LOG_FORMAT_NAME, "json", in_debug="console")
+AVRAM_VERSION = Variable("AVRAM_VERSION", TEXT, told="that of `pyproject.toml`")
 SENTRY_DSN = Variable("SENTRY_DSN", DSN)
 SENTRY_ENVIRONMENT = Variable("SENTRY_ENVIRONMENT", TEXT, "production", in_debug="development")
 

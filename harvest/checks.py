@@ -11,12 +11,31 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 
 
 @register("harvest")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """Look at the settings that say whose messages are believed, and what would lose them."""
     return [*_check_origin(), *_check_keeping()]
+
+
+def check_consumer() -> list[CheckMessage]:
+    """Return what is doubtful about a worker that takes events.
+
+    Raises:
+        ImproperlyConfigured: it must not start. Says why, and what to do.
+    """
+    if not settings.RIKOLTI_EVENTS_QUEUE_URL:
+        raise ImproperlyConfigured(
+            "RIKOLTI_EVENTS_QUEUE_URL is not set. Set it, or RIKOLTI_CONSUMER=0 for a worker that "
+            "only runs tasks."
+        )
+    problems = check_settings()
+    for problem in problems:
+        if problem.is_serious():
+            raise ImproperlyConfigured(f"{problem.msg} {problem.hint or ''}".strip())
+    return problems
 
 
 def _check_origin() -> Iterator[CheckMessage]:

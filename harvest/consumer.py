@@ -23,13 +23,12 @@ from celery.exceptions import OperationalError
 from celery.utils import uuid
 from celery.worker import state
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.db import close_old_connections
 from structlog.contextvars import bound_contextvars
 
 from harvest import metrics, recording, taskids
 from harvest.batching import Batch, group_by_run
-from harvest.checks import check_settings
+from harvest.checks import check_consumer
 from harvest.deleter import MOST_AT_ONCE, Deleter
 from harvest.heartbeats import Part, Pulse
 from harvest.rawqueue import LONG_POLL, RawQueue
@@ -55,9 +54,6 @@ LONGEST_BACKOFF = 60.0
 STOP_IDLE_SECONDS = 0.5
 STOP_BUSY_SECONDS = 20.0
 
-#: Of a chain's messages the log names so many.
-FIRST_FEW = 3
-
 #: What heals by itself: the network, AWS, the broker, the database.
 HEALING = (BotoCoreError, ClientError, OperationalError, OSError, *recording.TransientError)
 
@@ -76,14 +72,7 @@ class RikoltiConsumer(bootsteps.StartStopStep):
         return bool(settings.RIKOLTI_CONSUMER)
 
     def start(self, parent: Any) -> None:
-        if not settings.RIKOLTI_EVENTS_QUEUE_URL:
-            raise ImproperlyConfigured(
-                "RIKOLTI_EVENTS_QUEUE_URL is not set. Set it, or RIKOLTI_CONSUMER=0 for a worker that "
-                "only runs tasks."
-            )
-        for problem in check_settings():  # Celery runs the checks, and tells nobody what they say.
-            if problem.is_serious():
-                raise ImproperlyConfigured(f"{problem.msg} {problem.hint or ''}".strip())
+        for problem in check_consumer():  # Celery runs the checks, and tells nobody what they say.
             logger.warning("setting_doubtful", check=problem.id, problem=problem.msg, hint=problem.hint)
         pulse = Pulse(Part.CONSUMER, parent.hostname)
         self.receiver = Receiver(
@@ -260,7 +249,7 @@ def _publish_as(task_id: str, batch: Batch) -> bool:
         dag_id=batch.key.dag_id if batch.key else None,
         dag_run_id=batch.key.dag_run_id if batch.key else None,
         messages=len(batch.messages),
-        sqs_message_ids=[message.message_id for message in batch.messages[:FIRST_FEW]],
+        sqs_message_ids=[message.message_id for message in batch.messages],
     )
     return True
 

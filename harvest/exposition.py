@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from hmac import compare_digest
 from ipaddress import ip_address
 from socketserver import TCPServer, ThreadingMixIn
@@ -20,6 +20,7 @@ import structlog
 from celery import bootsteps
 from django.conf import settings
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -52,7 +53,7 @@ def render(accept: str, *more: Collector) -> tuple[bytes, str]:
     """
     encode, content_type = choose_encoder(accept)
     registry = CollectorRegistry()
-    for collector in more:
+    for collector in (Build(), *more):
         registry.register(collector)
     if metrics.FOLDER is None:
         registry.register(metrics.REGISTRY)
@@ -60,6 +61,15 @@ def render(accept: str, *more: Collector) -> tuple[bytes, str]:
     MultiProcessCollector(registry, path=str(metrics.FOLDER))
     with metricfiles.added_up(metrics.FOLDER):
         return encode(registry), content_type
+
+
+class Build(Collector):
+    """Tells which version this is, as the label of a 1."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily("avram_build_info", "Which version this is.", labels=["version"])
+        family.add_metric([settings.VERSION], 1)
+        yield family
 
 
 class Server(bootsteps.StartStopStep):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import structlog
+from django.conf import settings
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -49,7 +50,7 @@ class ProbesMiddleware:
         return response
 
     def _say_that_it_is_up(self, request: HttpRequest) -> JsonResponse:
-        return JsonResponse({"up": True})
+        return JsonResponse({"up": True, "version": settings.VERSION})
 
     def _say_what_is_ready(self, request: HttpRequest) -> JsonResponse:
         report = self._readiness.report()

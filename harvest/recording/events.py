@@ -26,9 +26,6 @@ from harvest.sns import SqsMessage, parse_notification
 
 logger = structlog.stdlib.get_logger(__name__)
 
-#: Of a call's messages the log names so many.
-FIRST_FEW = 3
-
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -110,7 +107,7 @@ def _tell(result: Recorded, events: Sequence[Event], waiting: int) -> None:
         duplicates=result.duplicates,
         rejected=result.rejected,
         waiting=waiting,
-        sns_message_ids=[event.message_id for event in events[:FIRST_FEW]],
+        sns_message_ids=[event.message_id for event in events],
     )
 
 

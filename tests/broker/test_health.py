@@ -34,8 +34,11 @@ class Web:
     def __init__(self, processes: Processes, **variables: str) -> None:
         self._port = free_port()
         self.process: Process = processes.start(
-            "gunicorn", "avram.wsgi", f"--bind=127.0.0.1:{self._port}", "--no-control-socket",
-            **{"DEBUG": "0", "ALLOWED_HOSTS": "registry.example.org", **variables},
+            "python", "-m", "avram", "web",
+            **{
+                "DEBUG": "0", "ALLOWED_HOSTS": "registry.example.org",
+                "PORT": str(self._port), "WEB_CONCURRENCY": "1", **variables,
+            },
         )  # fmt: skip
         self.process.wait_for("Listening at")
 
@@ -46,6 +49,11 @@ class Web:
         except HTTPError as error:
             with error:
                 return error.code, json.load(error)
+
+    @property
+    def is_up(self) -> bool:
+        status, said = self.get("/healthz")
+        return status == 200 and bool(said["up"])
 
     def failing(self) -> dict[str, str]:
         """Return why each part of /readyz is not well."""
@@ -81,7 +89,7 @@ def test_ready_until_beat_is_killed_worker_is_stuck_and_queues_are_gone(
 ) -> None:
     variables: Any = {"HEARTBEAT_STALE_AFTER": STALE_AFTER, "RUNTIME_DIR": str(tmp_path)}
     web = Web(processes, **variables)
-    assert web.get("/healthz") == (200, {"up": True})
+    assert web.is_up
     wait_until(lambda: web.failing().keys() == {"beat", "worker", "consumer"}, "what has not started")
 
     worker = processes.worker(**variables)
@@ -128,7 +136,7 @@ def test_database_that_is_empty_then_silent_then_stopped(processes: Processes, w
 
             proxy.fall_silent()
             wait_until(lambda: "database" in web.failing(), "a silent database", WITHIN_A_MINUTE)
-            assert web.get("/healthz") == (200, {"up": True})
+            assert web.is_up
             proxy.let_through()
             wait_until(lambda: "database" not in web.failing(), "the database", WITHIN_A_MINUTE)
 

@@ -151,7 +151,7 @@ def assert_chain_can_be_followed(log: str) -> None:
         for one in entries
         if one["event"] == "events_recorded" and one["correlation_id"] == failed["correlation_id"]
     )
-    assert chain["sqs_message_ids"]
+    assert len(chain["sqs_message_ids"]) == chain["messages"]
     assert recorded["sns_message_ids"]
     assert recorded["task_id"] == chain["correlation_id"]
     assert recorded["dag_run_id"] == chain["dag_run_id"]

@@ -78,7 +78,10 @@ def test_probe_needs_neither_host_nor_https(client: Client, settings: Settings) 
 
     answer = client.get("/healthz", headers={"host": "10.0.0.1"})
 
-    assert (answer.status_code, json.loads(answer.content)) == (200, {"up": True})
+    assert (answer.status_code, json.loads(answer.content)) == (
+        200,
+        {"up": True, "version": settings.VERSION},
+    )
     assert client.post("/healthz").status_code == 405
 
 

@@ -437,7 +437,8 @@ def test_web_tells_what_is_counted_and_how_it_stands(client: Client, settings: S
     assert answer["Cache-Control"] == "no-store"
     found = {one.name: one for one in text_string_to_metric_families(answer.content.decode())}
     names = {metric.name for metric in REGISTRY.collect()}
-    assert found.keys() == names | gauges.GAUGES.keys() | {"avram_database_up"}
+    assert found.keys() == names | gauges.GAUGES.keys() | {"avram_database_up", "avram_build_info"}
+    assert found["avram_build_info"].samples[0].labels == {"version": settings.VERSION}
     assert found["avram_database_up"].samples[0].value == 1
     runs = {sample.labels["status"]: sample.value for sample in found["avram_runs"].samples}
     assert runs == {"running": 1, "succeeded": 0, "failed": 0}

@@ -6,26 +6,32 @@ import ast
 import json
 import logging
 import re
+import string
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import structlog
+from django.conf import settings
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.contextvars import bound_contextvars
 
 from avram import logs
 from avram.environment import ROOT
 from avram.redaction import MAX_TEXT, MAX_TRACEBACK, Redactor
+from harvest import limits
 
 SECRET = "s3cr3t-of-the-tests"
 
 LEVELS = {"exception": "error"}
 CALLS = ("debug", "info", "warning", "error", "exception", "critical")
 #: What structlog itself puts into an entry, so that no field may have its name.
-RESERVED = {"event", "level", "logger", "timestamp", "exception", "pid", "process", "worker"}
+RESERVED = {"event", "level", "logger", "timestamp", "exception", "pid", "process", "worker", "version"}
 
 logger = structlog.stdlib.get_logger("harvest.of_the_tests")
 
@@ -125,6 +131,7 @@ def test_entry_is_one_object(caplog: pytest.LogCaptureFixture) -> None:
     assert entry.pop("pid") > 0
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", entry.pop("timestamp"))
     entry.pop("process", None)
+    assert entry.pop("version") == settings.VERSION
     assert entry == {
         "level": "warning",
         "logger": "harvest.of_the_tests",
@@ -135,6 +142,20 @@ def test_entry_is_one_object(caplog: pytest.LogCaptureFixture) -> None:
         "correlation_id": "c0",
         "task": "harvest.record_event",
     }
+
+
+def test_what_others_call_critical_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("celery.worker").critical("Unrecoverable error: %r", RuntimeError("x"))
+
+    assert entry_of(caplog)["level"] == "error"
+
+
+def test_all_ids_of_a_batch_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    ids = [str(uuid.UUID(int=number)) for number in range(limits.MAX_BATCH_MESSAGES)]
+
+    logger.warning("odd", sqs_message_ids=ids)
+
+    assert entry_of(caplog)["sqs_message_ids"] == ids
 
 
 def test_traceback_is_one_field(caplog: pytest.LogCaptureFixture) -> None:
@@ -240,6 +261,15 @@ def test_entry_that_can_t_be_written_is_not_quoted(capsys: pytest.CaptureFixture
         ("https://hooks.slack.com/services/T0/B0/x", "https://hooks.slack.com/services/[cut]"),
         ("null\nDETAIL:  Failing row contains (1, x).\nmore", "null\nDETAIL:  Failing [cut]\nmore"),
         ("a token was refused: no basic authentication", "a token was refused: no basic authentication"),
+        ("Set it, or RIKOLTI_VERIFY_SIGNATURES=0.", None),
+        ("set csrf_cookie=true, 'token': null", None),
+        ("METRICS_TOKEN: not set", None),
+        ("unexpected token: EOF at 1", None),
+        ("unexpected token: … then", None),
+        ("token: eyJhbGci is not ours", "token: [cut] is not ours"),
+        ("token=is", "token=[cut]"),
+        ("unexpected token: eyJhbGciOiJIUzI1NiJ9", "unexpected token: [cut]"),
+        ("unexpected token: s3cr3t", "unexpected token: [cut]"),
         ("harvest_collection manual__2026-11-24T05:21:34+00:00", None),
     ],
 )  # fmt: skip
@@ -247,13 +277,34 @@ def test_text(text: str, cleaned: str | None) -> None:
     assert Redactor([SECRET, "test"]).text(text) == (cleaned or text)
 
 
+@given(
+    name=st.sampled_from(["password", "DB_PASSWORD", "METRICS_TOKEN", "unexpected token", "api_key"]),
+    separator=st.sampled_from(["=", ": ", ":", "='", '": "']),
+    secret=st.text(string.ascii_letters + string.digits + "-_.~+/!", min_size=9).filter(
+        lambda text: any(character.isalnum() for character in text)
+    ),
+    after=st.sampled_from(["", " ", ", and", "'", " is not set"]),
+)
+def test_what_has_the_length_of_a_secret_is_cut(
+    name: str, separator: str, secret: str, after: str
+) -> None:
+    assert secret not in Redactor().text(f"it had {name}{separator}{secret}{after}")
+
+
 def test_field_with_a_telling_name_is_cut(caplog: pytest.LogCaptureFixture) -> None:
-    logger.warning("odd", password="x", nested={"api_key": "y", "n": 1}, csrf_token="", sqs_token=None)
+    logger.warning(
+        "odd",
+        password="x",
+        nested={"api_key": "y", "n": 1},
+        csrf_token="",
+        sqs_token=None,
+        token_set=True,
+    )
 
     entry = entry_of(caplog)
     assert entry["password"] == "[cut]"
     assert entry["nested"] == {"api_key": "[cut]", "n": 1}
-    assert (entry["csrf_token"], entry["sqs_token"]) == ("", None)
+    assert (entry["csrf_token"], entry["sqs_token"], entry["token_set"]) == ("", None, True)
 
 
 def test_everything_is_bounded(caplog: pytest.LogCaptureFixture) -> None:

@@ -165,8 +165,8 @@ def test_new_folder_is_empty_and_removes_those_of_ended_processes(tmp_path: Path
         ("web", {"DEBUG": "1"}, True),
         ("web", {"METRICS_TOKEN": "t0ken"}, True),
         ("web", {}, False),
-        ("worker", {"METRICS_ADDRESS": "127.0.0.1:1"}, True),
-        ("worker", {"METRICS_TOKEN": "t0ken"}, False),
+        ("worker", {"METRICS_ADDRESS": "127.0.0.1:1", "RIKOLTI_CONSUMER": "0"}, True),
+        ("worker", {"METRICS_TOKEN": "t0ken", "RIKOLTI_CONSUMER": "0"}, False),
         ("beat", {"METRICS_TOKEN": "t0ken", "METRICS_ADDRESS": "127.0.0.1:1"}, False),
     ],
 )
@@ -201,6 +201,7 @@ def test_process_starts_where_nothing_can_be_written(tmp_path: Path) -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True,
         env={
             "SECRET_KEY": "x", "RUNTIME_DIR": str(tmp_path / "run"), "METRICS_ADDRESS": "127.0.0.1:1",
+            "RIKOLTI_CONSUMER": "0",
         },
     )  # fmt: skip
 

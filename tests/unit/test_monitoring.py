@@ -13,7 +13,7 @@ import yaml
 from prometheus_client import Counter, Histogram
 
 from avram.environment import ROOT
-from harvest import gauges, metrics
+from harvest import exposition, gauges, metrics
 
 FOLDER = ROOT / "docs" / "monitoring"
 
@@ -33,6 +33,8 @@ def known() -> dict[str, tuple[str, set[str]]]:
         name = f"{metric._name}_total" if kind == "counter" else metric._name
         found[name] = (kind, set(metric._labelnames))
     found[gauges.DATABASE_UP[0]] = ("gauge", set())
+    for family in exposition.Build().collect():
+        found[family.name] = (family.type, set(family.samples[0].labels))
     return found | {name: ("gauge", set(labels)) for name, (_, labels) in gauges.GAUGES.items()}
 
 

@@ -81,6 +81,7 @@ def run(program: str, dsn: str, **variables: str) -> str:
         env={
             "SECRET_KEY": f"{SECRET}-key", "DJANGO_SETTINGS_MODULE": "avram.settings",
             "ALLOWED_HOSTS": "testserver", "SENTRY_DSN": dsn, "SENTRY_ENVIRONMENT": "tests",
+            "AVRAM_VERSION": "c0ffee",
             "DATABASE_URL": f"postgresql://avram:{SECRET}@127.0.0.1:{free_port()}/avram", **variables,
         },
     )  # fmt: skip
@@ -112,6 +113,7 @@ def test_error_of_a_task_arrives_once_and_one_that_is_retried_never(sentry: Sent
     assert error["type"] == "KeyError"
     assert error["stacktrace"]["frames"][-1]["function"] == "from_task"
     assert event["environment"] == "tests"
+    assert event["release"] == "c0ffee"
     assert event["tags"]["task"] == "harvest.record_event"
     assert event["tags"]["task_id"] == "1d"
     assert event["tags"]["correlation_id"] == "r00t"

@@ -79,7 +79,7 @@ MISTAKES = {
 ANY_TEXT = {
     "SECRET_KEY", "SECRET_KEY_FALLBACKS", "AWS_REGION", "AWS_DEFAULT_REGION",
     "VAR_DIR", "CHROMIUM", "DEFAULT_FROM_EMAIL", "CI", "RUNTIME_DIR", "FLOWER_USER",
-    "FLOWER_PASSWORD", "FLOWER_BASIC_AUTH", "METRICS_TOKEN", "SENTRY_ENVIRONMENT",
+    "FLOWER_PASSWORD", "FLOWER_BASIC_AUTH", "METRICS_TOKEN", "SENTRY_ENVIRONMENT", "AVRAM_VERSION",
 }  # fmt: skip
 
 
@@ -134,6 +134,25 @@ def test_process_does_not_start_with_a_mistake(process: str, name: str) -> None:
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
     assert line.startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({}, "RIKOLTI_EVENTS_QUEUE_URL is not set. Set it, or RIKOLTI_CONSUMER=0 for"),
+        (
+            {"RIKOLTI_EVENTS_QUEUE_URL": "https://sqs.us-west-2.amazonaws.com/123456789012/q"},
+            "RIKOLTI_EVENTS_TOPIC_ARNS is not set, so that every message would be rejected.",
+        ),
+    ],
+    ids=["no queue", "no topic"],
+)
+def test_worker_that_may_take_no_events_does_not_start(wrong: dict[str, str], said: str) -> None:
+    result = start("-m", "avram", "worker", SECRET_KEY="k3y", **wrong)
+
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(said)
 
 
 @pytest.mark.parametrize("name", ["DEBUG", "PORT"])
