@@ -65,6 +65,12 @@ def main() -> None:
     try:
         words = command(sys.argv[1] if len(sys.argv) > 1 else "")
         from avram import settings  # reading them is what may fail
+
+        if words[0] == "gunicorn" and not settings.ALLOWED_HOSTS:
+            raise ImproperlyConfigured(
+                "ALLOWED_HOSTS is not set, so that web would answer no page: name the hosts that it is "
+                "asked by, such as registry.example.org."
+            )
     except ImproperlyConfigured as error:
         raise SystemExit(str(error)) from None
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
