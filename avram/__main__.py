@@ -69,6 +69,11 @@ def main() -> None:
 
         if sys.argv[1] == "worker" and settings.RIKOLTI_CONSUMER:
             checks.check_consumer()  # here it is one sentence; Celery would wrap it
+        if words[0] == "gunicorn" and not settings.ALLOWED_HOSTS:
+            raise ImproperlyConfigured(
+                "ALLOWED_HOSTS is not set, so that web would answer no page: name the hosts that it is "
+                "asked by, such as registry.example.org."
+            )
     except ImproperlyConfigured as error:
         raise SystemExit(str(error)) from None
     _prepare_metrics(sys.argv[1], Path(settings.RUNTIME_DIR))

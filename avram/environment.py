@@ -222,6 +222,26 @@ def parse_web_address(text: str) -> str:
     """Read the address of a page, for a link. Raises ValueError: it is none."""
     if not text.startswith(("https://", "http://")):
         raise ValueError("begins with neither https:// nor http://")
+    if not re.fullmatch(r"https?://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?([/?#][!-~]*)?", text):
+        raise ValueError(
+            "is no address such as https://registry.example.org: it has no spaces and no password"
+        )
+    return text
+
+
+def parse_region(text: str) -> str:
+    """Read a region of AWS. Raises ValueError: it is none."""
+    if not re.fullmatch(r"[a-z]{2,}(-[a-z]+)+-\d{1,2}", text, re.ASCII):
+        raise ValueError(f"is {text!r}, not a region such as us-west-2")
+    return text
+
+
+def parse_token(text: str) -> str:
+    """Read what goes into a header of HTTP as it is. Raises ValueError: it can't; says nothing of it."""
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError(
+            "has a space, or a character that is not ASCII: `openssl rand -hex 32` makes a good one"
+        )
     return text
 
 
@@ -279,6 +299,14 @@ def parse_duration(text: str) -> timedelta:
             "such as 6h"
         )
     return timedelta(**{_UNITS[unit]: int(number)})
+
+
+def parse_silence(text: str) -> timedelta:
+    """Read after which silence a process is missed. Raises ValueError: no time for that."""
+    silence = parse_duration(text)
+    if not timedelta(seconds=25) <= silence <= timedelta(hours=1):
+        raise ValueError(f"is {text!r}: a poll takes 20 s, so write 25s to 1h")
+    return silence
 
 
 #: What /readyz can ask for.

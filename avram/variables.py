@@ -35,15 +35,18 @@ LISTENING_ADDRESS = Kind("IP address", environment.parse_listening_address)
 ENDPOINT = Kind("IP address:port", environment.parse_endpoint)
 TEXT = Kind("text", str.strip)
 SECRET = Kind("secret", str)
+TOKEN = Kind("secret", environment.parse_token)
 SECRETS = Kind("secrets", environment.parse_list)
 HOST_NAMES = Kind("host names", environment.parse_host_names)
 ORIGINS = Kind("origins", environment.parse_origins)
 DATABASE = Kind("URL", environment.parse_database_url)
 BROKER = Kind("URL", environment.parse_broker_url)
 PAGE = Kind("URL", environment.parse_web_address)
+REGION = Kind("region", environment.parse_region)
 QUEUE = Kind("queue's URL", environment.parse_queue_url)
 TOPICS = Kind("ARNs", environment.parse_topic_arns)
 DURATIONS = Kind("durations", environment.parse_stale_after)
+SILENCE = Kind("duration", environment.parse_silence)
 DURATION = Kind("duration", environment.parse_duration)
 MAIL = Kind("URL", environment.parse_email_url)
 RATE = Kind("rate", environment.parse_rate)
@@ -127,8 +130,8 @@ STALE_AFTER = Variable("STALE_AFTER", DURATIONS, "6h")
 AIRFLOW_HOSTS = Variable("AIRFLOW_HOSTS", FILE_OR_JSON)
 MONITOR_BROKER_URL = Variable("MONITOR_BROKER_URL", BROKER)
 REMOTE_CONTROL = Variable("REMOTE_CONTROL", SWITCH, "1")
-AWS_REGION = Variable("AWS_REGION", TEXT)
-AWS_DEFAULT_REGION = Variable("AWS_DEFAULT_REGION", TEXT, told="`AWS_REGION`")
+AWS_REGION = Variable("AWS_REGION", REGION)
+AWS_DEFAULT_REGION = Variable("AWS_DEFAULT_REGION", REGION, told="`AWS_REGION`")
 LOG_LEVEL = Variable("LOG_LEVEL", LOG_LEVEL_NAME, "info")
 LOG_FORMAT = Variable("LOG_FORMAT", LOG_FORMAT_NAME, "json", in_debug="console")
 AVRAM_VERSION = Variable("AVRAM_VERSION", TEXT, told="that of `pyproject.toml`")
@@ -143,10 +146,10 @@ BEHIND_TLS_PROXY = Variable("BEHIND_TLS_PROXY", SWITCH, "0")
 WEB_ADDRESS = Variable("WEB_ADDRESS", LISTENING_ADDRESS, "127.0.0.1")
 PORT = Variable("PORT", PORT_NUMBER, "8000")
 WEB_CONCURRENCY = Variable("WEB_CONCURRENCY", COUNT, "2")
-HEARTBEAT_STALE_AFTER = Variable("HEARTBEAT_STALE_AFTER", DURATION, "45s")
+HEARTBEAT_STALE_AFTER = Variable("HEARTBEAT_STALE_AFTER", SILENCE, "45s")
 READYZ_PARTS = Variable("READYZ_PARTS", PARTS, ",".join(environment.READY_PARTS))
 RUNTIME_DIR = Variable("RUNTIME_DIR", FOLDER, told="`run` in `VAR_DIR`")
-METRICS_TOKEN = Variable("METRICS_TOKEN", SECRET, told="none; outside DEBUG no metrics without one")
+METRICS_TOKEN = Variable("METRICS_TOKEN", TOKEN, told="none; outside DEBUG no metrics without one")
 METRICS_ADDRESS = Variable("METRICS_ADDRESS", ENDPOINT, told="none; `make run` takes `127.0.0.1:9808`")
 PUBLIC_URL = Variable(
     "PUBLIC_URL",
@@ -187,7 +190,7 @@ CI = Variable("CI", TEXT)
 def known_secrets() -> Iterator[str]:
     """Yield each secret of the environment, and each password of its URLs, for what cuts them out."""
     for variable in REGISTRY.values():
-        if variable.kind is SECRET:
+        if variable.kind in (SECRET, TOKEN):
             yield variable.text
         elif variable.kind is SECRETS:
             for one in environment.parse_list(variable.text):

@@ -27,8 +27,8 @@ ALL = 100_000
 _RUNS = """
     INSERT INTO harvest_harvestrun (collection_id, conf_collection_id, dag_id, dag_run_id, logical_date,
         dag_run_conf, host, status, status_source, status_note, first_event_at, last_heard_at, looks,
-        airflow_state, airflow_note, airflow_failures, airflow_error, lost_reason, tasks_done, tasks_failed,
-        errors, failure_reason)
+        airflow_state, airflow_note, airflow_failures, airflow_error, lost_reason, tasks_done,
+        tasks_failed, errors, failure_reason)
     SELECT 1 + n %% 100, 1 + n %% 100, 'harvest_collection', 'run_' || n, at, '{}', %(host)s,
         CASE WHEN n %% %(every)s = 0 THEN 'running' ELSE 'succeeded' END, 'events', '', at, at, 0,
         '', '', 0, '', '', 0, 0, 0, ''

@@ -45,6 +45,7 @@ telling         changes of runs → notices, for those who want to know
 delivery        sending notices until they are taken
 tasks           the Celery tasks record_event → recompute_run_status, the sweep, and what beat sends
 results         where task results are kept
+watchdog        telling systemd that this process is alive
 heartbeats      who is alive: beat, workers, consumers
 schedule        beat's scheduler
 checks          what is wrong with the settings

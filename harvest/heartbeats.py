@@ -2,6 +2,7 @@
 
 Each goes to a file, which `manage.py alive` looks at on the same machine without a database, and, by
 the way, to a row of the database, which /readyz looks at from anywhere.
+Where systemd watches, it is told.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
+from harvest import watchdog
 from harvest.models import Heartbeat
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -40,6 +42,12 @@ FORGET_AFTER = timedelta(days=1)
 #: Seconds of silence after which a part is to be restarted: more than it takes it, at the worst, to find
 #: out that the network or the database is away (a receive with its retries, then a wait).
 LIVE_SECONDS = {Part.BEAT: 120.0, Part.WORKER: 60.0, Part.CONSUMER: 240.0}
+
+#: An idle consumer is heard of after its poll of 20 seconds, and what it takes to answer.
+POLL_SECONDS = 22.0
+
+#: However late a silence is missed, alerts go by the age of the rows.
+MOST_SECONDS_BETWEEN = 30.0
 
 
 class Pulse:
@@ -88,6 +96,12 @@ def runtime_folder() -> Path:
     return Path(settings.RUNTIME_DIR)
 
 
+def tell_watchdog(pulses: Iterable[Pulse]) -> None:
+    """Tell systemd that this process is alive, if all its parts are, as `manage.py alive` would say."""
+    if all(pulse.age.total_seconds() <= LIVE_SECONDS[pulse.part] for pulse in pulses):
+        watchdog.notify()
+
+
 def store(pulses: Iterable[Pulse]) -> None:
     """Write how long ago each was alive, by the database's clock.
 
@@ -114,8 +128,9 @@ def forget_lost() -> None:
 
 
 def seconds_between() -> float:
-    """Return how often a row is written: thrice before it would be missed."""
-    return float(settings.HEARTBEAT_STALE_AFTER.total_seconds()) / 3
+    """Return how often a row is written: thrice before it would be missed, and in time after a poll."""
+    silence = float(settings.HEARTBEAT_STALE_AFTER.total_seconds())
+    return min(silence / 3, silence - POLL_SECONDS, MOST_SECONDS_BETWEEN)
 
 
 class Reporter(threading.Thread):
@@ -162,9 +177,13 @@ class Heartbeats(bootsteps.StartStopStep):
     def start(self, parent: Any) -> None:
         pulse = Pulse(Part.WORKER, parent.hostname)
         parent.pulses.append(pulse)
-        self._timer = parent.timer.call_repeatedly(LOOP_SECONDS, pulse.beat)
+        self._timer = parent.timer.call_repeatedly(LOOP_SECONDS, self._turn, (parent, pulse))
         self._reporter = Reporter(lambda: tuple(parent.pulses))
         self._reporter.start()
+
+    def _turn(self, parent: Any, pulse: Pulse) -> None:
+        pulse.beat()
+        tell_watchdog(parent.pulses)
 
     def stop(self, parent: Any) -> None:
         if self._reporter is None:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import QuerySet
 from django_celery_results.models import TaskResult
@@ -27,16 +28,19 @@ SLICE = 1_000
 @dataclass(frozen=True, slots=True)
 class Rule:
     """``old`` takes a moment and finds the rows from before it, by an index, the oldest first.
-    ``setting`` is the name of the setting that says how long they are kept."""
+    ``setting`` is the name of the setting that says how long they are kept; None: no longer than that.
+    """
 
     what: str
-    setting: str
+    setting: str | None
     old: Callable[[datetime], QuerySet[Any]]
-    let_go: Callable[[Collection[int]], None]
+    let_go: Callable[[Collection[Any]], None]
 
     @property
     def kept(self) -> timedelta:
         """How long rows are kept."""
+        if self.setting is None:
+            return timedelta(0)
         kept: timedelta = getattr(settings, self.setting)
         return kept
 
@@ -95,14 +99,24 @@ def _delete_notices(keys: Collection[int]) -> None:
     Notice.objects.filter(pk__in=keys).delete()
 
 
+def _sessions(before: datetime) -> QuerySet[Session]:
+    """Logins that have ended, to which nobody comes back. Django leaves them for a command to remove."""
+    return Session.objects.filter(expire_date__lt=before).order_by("expire_date")
+
+
+def _delete_sessions(keys: Collection[str]) -> None:
+    Session.objects.filter(pk__in=keys).delete()
+
+
 ENVELOPES = Rule("raw envelopes of events", "RETAIN_ENVELOPES", _envelopes, recording.empty_envelopes)
 RESULTS = Rule("task results", "RETAIN_RESULTS", _results, _delete_results)
 READINGS = Rule("queue readings", "RETAIN_READINGS", _readings, _delete_readings)
 REPLAYED = Rule("replayed rejected messages", "RETAIN_REPLAYED", _replayed, recording.delete_rejected)
 NOTICES = Rule("notices", "RETAIN_NOTICES", _notices, _delete_notices)
+SESSIONS = Rule("sessions that have ended", None, _sessions, _delete_sessions)
 
 #: The quickest first, so that what is large holds up nothing.
-RULES = (READINGS, NOTICES, REPLAYED, RESULTS, ENVELOPES)
+RULES = (READINGS, SESSIONS, NOTICES, REPLAYED, RESULTS, ENVELOPES)
 
 
 def prune(now: datetime, rules: Collection[Rule] = RULES) -> Iterator[Slice]:

@@ -74,6 +74,7 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc] # it has no types
         if self._pulse is None:
             self._pulse = heartbeats.Pulse(heartbeats.Part.BEAT, socket.gethostname())
         self._pulse.beat()
+        heartbeats.tell_watchdog([self._pulse])
         if time.monotonic() - self._stored_at > heartbeats.seconds_between():
             self._stored_at = time.monotonic()
             self._try(_store, self._pulse)

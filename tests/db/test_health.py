@@ -110,6 +110,30 @@ def test_alive_leaves_out_what_a_process_that_is_gone_has_left(folder: Path) -> 
         call_command("alive", "beat")
 
 
+def test_alive_says_that_it_may_not_look(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As another user; where nothing was left it says which folder it looked into."""
+    with pytest.raises(CommandError, match=f"in RUNTIME_DIR, {folder}"):
+        call_command("alive", "worker")
+    pulse = Pulse(Part.WORKER, "celery@host")
+
+    def refuse(file: Path, *args: object) -> str:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(CommandError, match=f"{pulse.file} may not be read: ask as the processes' user"):
+        call_command("alive", "worker")
+
+
+@pytest.mark.parametrize("silence", [25, 45, 120, 3600])
+def test_rows_are_written_in_time_for_a_consumer_that_polls(settings: Settings, silence: int) -> None:
+    settings.HEARTBEAT_STALE_AFTER = timedelta(seconds=silence)
+
+    between = heartbeats.seconds_between()
+
+    assert 1 <= between <= 30
+    assert 20 + between < silence
+
+
 def test_what_falls_silent_is_missed_within_a_minute_by_default() -> None:
     silence = variables.HEARTBEAT_STALE_AFTER.parse(variables.HEARTBEAT_STALE_AFTER.default)
 

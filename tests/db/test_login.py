@@ -8,6 +8,7 @@ import pytest
 from axes.models import AccessAttempt, AccessAttemptExpiration
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.core import signing
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -71,6 +72,34 @@ def test_address_is_locked_out_whatever_name_it_tries() -> None:
 
     assert try_password(PASSWORD).status_code == 429
     assert try_password(PASSWORD, address="203.0.113.9").status_code == 302
+
+
+def test_key_that_is_changed_ends_no_session_while_the_old_one_is_believed(settings: Settings) -> None:
+    """docs/deploy.md: SECRET_KEY_FALLBACKS for as long as a session lasts."""
+    client = Client()
+    client.post(LOGIN, {"username": "ada", "password": PASSWORD})
+    index, old = reverse("admin:index"), settings.SECRET_KEY
+    signed = signing.dumps("of then")
+    assert client.get(index).status_code == 200
+
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new key", [old]
+    assert signing.loads(signed) == "of then"
+    assert client.get(index).status_code == 200
+
+    # From then on the session is the new key's.
+    settings.SECRET_KEY_FALLBACKS = []
+    with pytest.raises(signing.BadSignature):
+        signing.loads(signed)
+    assert client.get(index).status_code == 200
+
+
+def test_key_that_is_changed_without_the_old_one_ends_all_sessions(settings: Settings) -> None:
+    client = Client()
+    client.post(LOGIN, {"username": "ada", "password": PASSWORD})
+
+    settings.SECRET_KEY = "a new key"
+
+    assert client.get(reverse("admin:index")).status_code == 302
 
 
 def test_lock_opens_again_by_itself() -> None:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 from django.db.models import QuerySet
@@ -100,13 +101,25 @@ def make_notices(count: int, age: timedelta, state: str = "sent") -> None:
     )
 
 
-MAKE: dict[str, Callable[[int, timedelta], None]] = {
+def make_sessions(count: int, age: timedelta) -> None:
+    at = timezone.now() - age
+    Session.objects.bulk_create(
+        Session(session_key=uuid4().hex, session_data="", expire_date=at) for _ in range(count)
+    )
+
+
+MAKE: dict[str | None, Callable[[int, timedelta], None]] = {
     "RETAIN_ENVELOPES": make_events,
     "RETAIN_RESULTS": make_results,
     "RETAIN_READINGS": make_readings,
     "RETAIN_REPLAYED": make_replayed,
     "RETAIN_NOTICES": make_notices,
+    None: make_sessions,
 }
+
+
+def name_of(one: object) -> str:
+    return one.what if isinstance(one, Rule) else ""
 
 
 def left(rule: Rule) -> int:
@@ -114,7 +127,7 @@ def left(rule: Rule) -> int:
     return rule.old(timezone.now() + timedelta(days=1)).count()
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.setting)
+@pytest.mark.parametrize("rule", RULES, ids=name_of)
 def test_what_is_too_old_goes_and_the_rest_stays(rule: Rule) -> None:
     MAKE[rule.setting](3, rule.kept + timedelta(minutes=1))
     MAKE[rule.setting](2, rule.kept - timedelta(minutes=1))
@@ -125,15 +138,16 @@ def test_what_is_too_old_goes_and_the_rest_stays(rule: Rule) -> None:
     assert [one.rows for one in retention.prune(timezone.now(), [rule])] == [0]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.setting)
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.setting], ids=name_of)
 def test_setting_says_how_long(rule: Rule, settings: Settings) -> None:
+    assert rule.setting is not None
     MAKE[rule.setting](1, timedelta(hours=2))
     setattr(settings, rule.setting, timedelta(hours=1))
 
     assert sum(one.rows for one in retention.prune(timezone.now())) == 1
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.setting)
+@pytest.mark.parametrize("rule", RULES, ids=name_of)
 def test_slices_are_bounded_and_cost_the_same(rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "SLICE", 10)
     MAKE[rule.setting](25, rule.kept + timedelta(minutes=1))
@@ -157,8 +171,9 @@ def test_slices_are_bounded_and_cost_the_same(rule: Rule, monkeypatch: pytest.Mo
         (retention.READINGS, "reading_newest"),
         (retention.REPLAYED, "rejected_replayed"),
         (retention.NOTICES, "notice_newest"),
+        (retention.SESSIONS, "django_session_expire_date"),
     ],
-    ids=lambda one: getattr(one, "setting", ""),
+    ids=name_of,
 )
 def test_postgresql_finds_a_slice_by_index(rule: Rule, index: str) -> None:
     with connection.cursor() as cursor:
@@ -170,7 +185,7 @@ def test_postgresql_finds_a_slice_by_index(rule: Rule, index: str) -> None:
 
 
 @pytest.mark.skipif("connection.vendor != 'sqlite'")
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.setting)
+@pytest.mark.parametrize("rule", RULES, ids=name_of)
 def test_sqlite_sorts_no_table_for_a_slice(rule: Rule) -> None:
     plan = rule.old(timezone.now()).values_list("pk", flat=True)[:1000].explain()
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import botocore.session
 import pytest
@@ -18,8 +19,10 @@ import yaml
 
 from avram.environment import ROOT
 from avram.variables import REGISTRY
+from harvest.heartbeats import LIVE_SECONDS, Part
 from harvest.permissions import ALLOWED, OPERATOR, OPERATOR_OF_TOPIC, Process
 from harvest.provision import DEAD_LETTER_RETENTION, DEAD_LETTERS, EVENTS, SPECS, topic_statement
+from tests.documented import command_lines
 
 DEPLOY = ROOT / "deploy"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
@@ -213,12 +216,41 @@ def test_unit_is_hardened(unit: Path) -> None:
     for line in (
         "User=avram",
         "EnvironmentFile=/etc/avram/avram.env",
+        "EnvironmentFile=-/etc/avram/%p.env",
         "NoNewPrivileges=yes",
         "ProtectSystem=strict",
         "CapabilityBoundingSet=",
         "Restart=always",
     ):
         assert line in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"), [("avram-worker@", [Part.WORKER]), ("avram-beat", [Part.BEAT])]
+)
+def test_unit_restarts_what_hangs(name: str, parts: list[Part]) -> None:
+    """After more silence than is normal; web's master sees to its children, and Flower holds nothing."""
+    unit = (DEPLOY / "systemd" / f"{name}.service").read_text()
+
+    (seconds,) = re.findall(r"^WatchdogSec=(\d+)$", unit, re.MULTILINE)
+    assert all(int(seconds) > LIVE_SECONDS[part] for part in parts)
+    assert "\nNotifyAccess=main\n" in unit
+    assert "\nRestart=always\n" in unit
+
+
+def test_a_worker_has_as_long_to_end_wherever_it_runs(compose: dict[str, Any]) -> None:
+    """docs/deploy.md has the number, and so have the comments."""
+    unit = (DEPLOY / "systemd" / "avram-worker@.service").read_text()
+    guide = (ROOT / "docs" / "deploy.md").read_text()
+    texts = [
+        *re.findall(r"TimeoutStopSec=(\d+)", unit),
+        *re.findall(r"(\d+) s are enough", (DEPLOY / "Containerfile").read_text()),
+        *re.findall(r"--stop-timeout (\d+)", guide),
+        *re.findall(r"Give a worker (\d+) seconds", guide),
+        compose["x-avram"]["stop_grace_period"].removesuffix("s"),
+    ]
+
+    assert texts == ["90"] * 5
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
@@ -273,6 +305,16 @@ def test_last_stage_builds_nothing_and_is_no_root() -> None:
     assert '"deploy/alive.py"' in health
 
 
+def test_image_is_built_in_a_format_that_has_health_checks() -> None:
+    """Podman's own, OCI's, has none, and drops it."""
+    builds = [line.text for line in command_lines() if line.text.startswith("podman build")]
+
+    assert {line.file for line in command_lines() if line.text in builds} == {
+        "docs/deploy.md", "deploy/Containerfile",
+    }  # fmt: skip
+    assert all("--format docker" in build for build in builds)
+
+
 def test_image_has_what_is_imported_and_only_what_is_let_in() -> None:
     let_in = [
         line[1:] for line in (ROOT / ".containerignore").read_text().splitlines() if line[0] == "!"
@@ -298,11 +340,13 @@ def test_compose_has_each_process_and_its_servers(compose: dict[str, Any]) -> No
     for process in ("web", "worker", "beat", "flower"):
         assert services[process]["command"] == [process]
         assert services[process]["read_only"]
+        # Whatever format the image was built in.
+        assert services[process]["healthcheck"]["test"] == ["CMD", "python", "deploy/alive.py"]
         assert services[process]["depends_on"]["prepare"] == {
             "condition": "service_completed_successfully"
         }
     for name, service in services.items():
-        assert "healthcheck" in service or service["build"]["dockerfile"] == "deploy/Containerfile"
+        assert "healthcheck" in service
         assert not service.get("privileged")
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
         assert not str(service.get("image", "")).endswith(":latest")
@@ -316,46 +360,89 @@ def test_compose_sets_variables_that_are_read(compose: dict[str, Any]) -> None:
         if name in REGISTRY:
             REGISTRY[name].parse(value)
     assert environment["RIKOLTI_EVENTS_QUEUE_URL"].endswith(f"/{EVENTS}")
+    # So that the admin has its link.
+    assert f"{urlsplit(environment['FLOWER_URL']).port}:" in compose["services"]["flower"]["ports"][0]
 
 
 # --- Whether a process is alive -------------------------------------------------------------------
 
 
-def alive(process: Path, **environ: str) -> bool:
+def alive(proc: Path, **environ: str) -> bool:
     program = (
         "import sys, pathlib; from alive import is_alive; print(is_alive(pathlib.Path(sys.argv[1])))"
     )
     result = subprocess.run(
-        [sys.executable, "-c", program, process],
+        [sys.executable, "-c", program, proc],
         cwd=DEPLOY, env=environ, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return result.stdout.endswith("True\n")
 
 
+def add_process(
+    proc: Path, number: int | str, command: str, state: str = "S", container: str = "mnt:[1]"
+) -> None:
+    """Make up what /proc tells of a process."""
+    folder = proc / str(number)
+    (folder / "ns").mkdir(parents=True)
+    (folder / "ns" / "mnt").symlink_to(container)
+    (folder / "cmdline").write_bytes("\0".join(command.split()).encode() + b"\0")
+    (folder / "stat").write_text(f"{number} (a (name) ) {state} 0 1")
+
+
+WORKER = "python -m celery -A celery_app worker"
+WEB = "python -m gunicorn avram.wsgi"
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    """A /proc without processes, but for the one that asks; a worker has touched its file."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "worker-one").write_text(str(os.getpid()))
+    add_process(tmp_path / "proc", "self", "python deploy/alive.py")
+    return tmp_path / "proc"
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"SECRET_KEY": "of tests", "RUNTIME_DIR": str(tmp_path / "run"), "PORT": "1"}
+
+
 @pytest.mark.parametrize(
     ("command", "state", "is_alive"),
     [
-        ("python -m celery -A celery_app worker", "S", True),
+        (WORKER, "S", True),
         ("python -m celery -A celery_app beat", "R", False),  # it has touched no file
-        ("python -m celery -A celery_app worker", "T", False),
+        (WORKER, "T", False),
         ("python -m celery -A celery_app beat", "Z", False),
-        ("python -m gunicorn avram.wsgi", "S", False),
+        (WEB, "S", False),
         ("sleep 1", "S", False),
+        ("python manage.py alive worker", "S", False),
     ],
 )
-def test_alive(tmp_path: Path, command: str, state: str, is_alive: bool) -> None:
-    (tmp_path / "cmdline").write_bytes("\0".join(command.split()).encode() + b"\0")
-    (tmp_path / "stat").write_text(f"1 (a (name) ) {state} 0 1")
+def test_alive(proc: Path, environ: dict[str, str], command: str, state: str, is_alive: bool) -> None:
+    add_process(proc, 1, command, state)
 
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "worker-one").write_text(str(os.getpid()))
-
-    environ = {"SECRET_KEY": "of tests", "RUNTIME_DIR": str(tmp_path / "run")}
-    assert alive(tmp_path, PORT="1", **environ) is is_alive
+    assert alive(proc, **environ) is is_alive
 
 
-def test_alive_of_nothing(tmp_path: Path) -> None:
-    assert not alive(tmp_path / "1")
+@pytest.mark.parametrize(
+    "first",
+    ["tini -- python -m avram worker", "/sbin/docker-init -- python -m avram worker", "/pause"],
+)
+def test_alive_where_another_process_is_the_first(
+    proc: Path, environ: dict[str, str], first: str
+) -> None:
+    add_process(proc, 1, first, container="mnt:[2]" if first == "/pause" else "mnt:[1]")
+    add_process(proc, 10, WORKER)
+    add_process(proc, 9, WEB, container="mnt:[3]")  # of the same pod
+
+    assert alive(proc, **environ)
+
+
+def test_alive_with_an_init_alone(proc: Path, environ: dict[str, str]) -> None:
+    add_process(proc, 1, "tini -- python -m avram worker")
+
+    assert not alive(proc, **environ)
 
 
 def test_policies_are_of_one_account_that_is_nobodys() -> None:

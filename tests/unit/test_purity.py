@@ -86,6 +86,7 @@ ORDER = (
     "delivery",
     "tasks",
     "results",
+    "watchdog",
     "heartbeats",
     "schedule",
     "checks",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,14 @@ from avram.environment import ROOT, parse_stale_after
 from avram.variables import REGISTRY, Variable
 
 #: What may touch the environment itself: these write it, or read names that AIRFLOW_HOSTS gives. What
-#: Flower reads comes before there are settings, and REQUESTS_CA_BUNDLE is requests' own.
+#: Flower reads comes before there are settings, and REQUESTS_CA_BUNDLE is requests' own; the watchdog's
+#: are systemd's.
 READERS = {
     "avram/environment.py",
     "avram/variables.py",
     "harvest/airflow_api/hosts.py",
     "harvest/flower.py",
+    "harvest/watchdog.py",
     "harvest/webhooks.py",
 }
 
@@ -42,6 +45,8 @@ MISTAKES = {
     "STALE_AFTER": ("banana", "is no duration"),
     "AIRFLOW_HOSTS": ("[]", "no JSON object|file that can be read"),
     "MONITOR_BROKER_URL": ("amqp://guest:s3cr3t@host", "begins with none of redis://"),
+    "AWS_REGION": ("us west", "not a region such as us-west-2"),
+    "AWS_DEFAULT_REGION": ("us-west-2 ", "not a region such as us-west-2"),
     "LOG_LEVEL": ("verbose", "none of debug, info, warning, error"),
     "LOG_FORMAT": ("xml", "none of json, console"),
     "SENTRY_DSN": ("https://s3cr3t@sentry.example.org", "no DSN of Sentry"),
@@ -60,8 +65,9 @@ MISTAKES = {
     "RIKOLTI_CONSUMER": ("y e s", "neither on nor off"),
     "QUEUE_WARN_DEPTH": ("10k", "not a whole number"),
     "REMOTE_CONTROL": ("sometimes", "neither on nor off"),
-    "HEARTBEAT_STALE_AFTER": ("soon", "is no duration"),
+    "HEARTBEAT_STALE_AFTER": ("5s", "write 25s to 1h"),
     "METRICS_ADDRESS": ("9808", "not an IP address and a port"),
+    "METRICS_TOKEN": ("s3cr3t ", "has a space"),
     "READYZ_PARTS": ("database,disk", "'disk', which is none of"),
     "RETAIN_ENVELOPES": ("forever", "is no duration"),
     "RETAIN_RESULTS": ("7", "is no duration"),
@@ -77,9 +83,9 @@ MISTAKES = {
     "DEMO_FOR": ("an hour", "is no duration"),
 }
 ANY_TEXT = {
-    "SECRET_KEY", "SECRET_KEY_FALLBACKS", "AWS_REGION", "AWS_DEFAULT_REGION",
+    "SECRET_KEY", "SECRET_KEY_FALLBACKS",
     "VAR_DIR", "CHROMIUM", "DEFAULT_FROM_EMAIL", "CI", "RUNTIME_DIR", "FLOWER_USER",
-    "FLOWER_PASSWORD", "FLOWER_BASIC_AUTH", "METRICS_TOKEN", "SENTRY_ENVIRONMENT", "AVRAM_VERSION",
+    "FLOWER_PASSWORD", "FLOWER_BASIC_AUTH", "SENTRY_ENVIRONMENT", "AVRAM_VERSION",
 }  # fmt: skip
 
 
@@ -110,6 +116,31 @@ def test_mistake_is_one_sentence_with_the_name(bare: pytest.MonkeyPatch, name: s
 
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith(".")
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_REGION", "Oregon"),
+        ("AWS_REGION", "us-west-2a"),
+        ("HEARTBEAT_STALE_AFTER", "24s"),
+        ("HEARTBEAT_STALE_AFTER", "2h"),
+        ("METRICS_TOKEN", "s3cr3t-ü"),
+        ("METRICS_TOKEN", "two words"),
+        *((name, url) for name in ("PUBLIC_URL", "FLOWER_URL") for url in (
+            "http://x y", "https://", "https:///path", "https://host:port/", "https://u:s3cr3t@host/",
+            "https://host/ ",
+        )),
+    ],
+    ids=ascii,
+)  # fmt: skip
+def test_other_mistakes_stop_the_start_too(bare: pytest.MonkeyPatch, name: str, value: str) -> None:
+    bare.setenv(name, value)
+
+    with pytest.raises(ImproperlyConfigured, match=f"^{name} ") as caught:
+        variables.read_all()
+
     assert "s3cr3t" not in str(caught.value)
 
 
@@ -153,6 +184,14 @@ def test_worker_that_may_take_no_events_does_not_start(wrong: dict[str, str], sa
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith(said)
+
+
+def test_web_does_not_start_without_a_host_that_it_answers_for() -> None:
+    result = start("-m", "avram", "web", SECRET_KEY="k3y")
+
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("ALLOWED_HOSTS is not set")
 
 
 @pytest.mark.parametrize("name", ["DEBUG", "PORT"])
@@ -218,6 +257,10 @@ def test_default_may_be_another_in_debug(bare: pytest.MonkeyPatch) -> None:
         ("WEB_ADDRESS", "::", "::"),
         ("PORT", "8080", 8080),
         ("FLOWER_URL", "https://flower.example.org/", "https://flower.example.org/"),
+        ("FLOWER_URL", "http://[::1]:5555/flower?a=b", "http://[::1]:5555/flower?a=b"),
+        ("PUBLIC_URL", "https://registry.example.org:8443", "https://registry.example.org:8443"),
+        ("AWS_REGION", "us-gov-west-1", "us-gov-west-1"),
+        ("HEARTBEAT_STALE_AFTER", "25s", timedelta(seconds=25)),
         ("STALE_AFTER", "2d,d=1h", parse_stale_after("2d,d=1h")),
     ],
     ids=str,

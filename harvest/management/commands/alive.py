@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -34,7 +35,9 @@ class Command(BaseCommand):
         main, *_ = PARTS[process]
         ages = {part: _ages(part, name) for part in PARTS[process]}
         if not ages[main]:
-            raise CommandError(f"no {process} runs here")
+            raise CommandError(
+                f"no {process} runs here, by the files in RUNTIME_DIR, {runtime_folder()}"
+            )
         for part, files in ages.items():
             for host, age in files.items():
                 if age > (within or LIVE_SECONDS[part]):
@@ -43,13 +46,32 @@ class Command(BaseCommand):
 
 
 def _ages(part: Part, name: str | None) -> dict[str, float]:
-    """Return how many seconds ago each process that is still there touched its file, by its name."""
+    """Return how many seconds ago each process that is still there touched its file, by its name.
+
+    Raises:
+        CommandError: the files are not for who asks.
+    """
+    try:
+        return _read_ages(part, name, [*runtime_folder().iterdir()])
+    except FileNotFoundError:  # nothing ran here yet
+        return {}
+    except PermissionError as error:
+        raise CommandError(
+            f"{error.filename} may not be read: ask as the processes' user, or as root"
+        ) from error
+
+
+def _read_ages(part: Part, name: str | None, files: Iterable[Path]) -> dict[str, float]:
     ages = {}
-    for file in runtime_folder().glob(f"{part}-*"):
+    for file in files:
+        if not file.name.startswith(f"{part}-"):
+            continue
         host = unquote(file.name.removeprefix(f"{part}-"))
         try:
             age = max(0.0, time.time() - file.stat().st_mtime)
             gone = not Path(f"/proc/{int(file.read_text())}").exists()
+        except PermissionError:
+            raise
         except (OSError, ValueError):  # it ends, or begins, at this moment
             continue
         if not gone and name in (None, host):

@@ -26,8 +26,8 @@ def duration(kept: timedelta) -> str:
 
 class Command(BaseCommand):
     help = (
-        "Remove what is older than the RETAIN_ settings say: what beat has done daily. In short slices; "
-        "can be stopped, and run again, at any time. Events and runs stay."
+        "Remove ended sessions, and what is older than the RETAIN_ settings say: done daily by beat. "
+        "In short slices; can be stopped, and run again, at any time. Events and runs stay."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -42,10 +42,8 @@ class Command(BaseCommand):
             self._prune(rows)
         for rule in retention.RULES:
             verb = "would be removed" if options["dry_run"] else "removed"
-            self.stdout.write(
-                f"{rule.what} older than {duration(rule.kept)} of {rule.setting}: "
-                f"{rows[rule.what]} {verb}"
-            )
+            bound = f" older than {duration(rule.kept)} of {rule.setting}" if rule.setting else ""
+            self.stdout.write(f"{rule.what}{bound}: {rows[rule.what]} {verb}")
 
     def _prune(self, rows: Counter[str]) -> None:
         try:
