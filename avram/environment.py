@@ -19,7 +19,6 @@ from urllib.parse import unquote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
-from sentry_sdk.utils import BadDsn, Dsn
 
 from harvest.airflow_api.errors import AirflowError
 from harvest.airflow_api.hosts import BadHosts, Host, parse_hosts
@@ -160,6 +159,8 @@ def parse_one_of(*words: str) -> Callable[[str], str]:
 
 def parse_sentry_dsn(text: str) -> str:
     """Read where Sentry takes reports. Raises ValueError: it is no DSN; says nothing of it."""
+    from sentry_sdk.utils import BadDsn, Dsn  # 5 MB, for who has one
+
     try:
         Dsn(text.strip())
     except (BadDsn, ValueError):

@@ -11,7 +11,7 @@ from datetime import timedelta
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
-from avram import logs, sentry, theme, variables
+from avram import logs, theme, variables
 from avram.environment import (
     ROOT,
     guess_public_url,
@@ -347,4 +347,6 @@ LOGGING = logs.logging_config(variables.LOG_FORMAT.read(), variables.LOG_LEVEL.r
 logs.configure_structlog()
 logs.identify_version(VERSION)
 if _dsn := variables.SENTRY_DSN.find():
+    from avram import sentry
+
     sentry.start(_dsn, variables.SENTRY_ENVIRONMENT.read(), VERSION, _secrets)

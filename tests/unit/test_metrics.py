@@ -181,7 +181,7 @@ def test_processes_that_are_asked_count_together(
     result = subprocess.run(
         [sys.executable, "-c", program, process], cwd=ROOT, capture_output=True, text=True, check=True,
         env={
-            "SECRET_KEY": "x", "RUNTIME_DIR": str(tmp_path),
+            "SECRET_KEY": "x", "RUNTIME_DIR": str(tmp_path), "ALLOWED_HOSTS": "example.org",
             metricfiles.VARIABLE: "/of/somebody/else", **variables,
         },
     )  # fmt: skip
