@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from harvest.admin import parts
+from harvest.admin import moments, parts
 from harvest.admin.starting import TITLES, StartsRuns, start_url
 from harvest.airflow import HARVEST
 from harvest.airflow_api import version_of
@@ -112,7 +112,7 @@ class CollectionAdmin(StartsRuns):
 
     @admin.display(description=_("last harvest"))
     def last_harvest(self, collection: Collection) -> str:
-        return parts.moment(getattr(collection, "harvested_at", None))
+        return moments.moment(getattr(collection, "harvested_at", None))
 
     @admin.display(description=_("runs"))
     def runs(self, collection: Collection) -> SafeString:
@@ -137,8 +137,8 @@ def _runs_table(pk: int) -> dict[str, Any]:
             [
                 parts.page_link(run, parts.status_word(run)),
                 run.dag_id,
-                parts.moment(run.logical_date),
-                parts.moment(run.last_heard_at),
+                moments.moment(run.logical_date),
+                moments.moment(run.last_heard_at),
                 parts.why_failed(run),
                 parts.external_link(run_page(run.key, version_of(run.host)), gettext("open")),
             ]
@@ -168,7 +168,7 @@ def _triggers_table(pk: int) -> dict[str, Any]:
             [
                 parts.page_link(made, parts.trigger_word(made)),
                 made.dag_id,
-                parts.moment(made.logical_date),
+                moments.moment(made.logical_date),
                 str(made.user or parts.EMPTY),
                 parts.one_line(made.stderr) or parts.EMPTY,
             ]

@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from harvest import limits
-from harvest.admin import jsontree, parts
+from harvest.admin import jsontree, moments, parts
 from harvest.airflow_api import version_of
 from harvest.airflowpages import log_page
 from harvest.models import HarvestEvent, HarvestRun
@@ -121,7 +121,7 @@ class HarvestEventAdmin(parts.ReadOnlyAdmin[HarvestEvent]):
 
     @admin.display(description=_("published"))
     def published(self, event: HarvestEvent) -> SafeString | str:
-        return parts.moment(event.sns_timestamp)
+        return moments.moment(event.sns_timestamp)
 
     @admin.display(description=_("what went wrong"))
     def last_line(self, event: HarvestEvent) -> SafeString | str:
@@ -190,7 +190,7 @@ class HarvestEventAdmin(parts.ReadOnlyAdmin[HarvestEvent]):
 
 def _link(event: HarvestEvent) -> SafeString | str:
     what = event.task_id or event.get_outcome_display()
-    return parts.page_link(event, format_html("{}, {}", mend(what), parts.moment(event.sns_timestamp)))
+    return parts.page_link(event, format_html("{}, {}", mend(what), moments.moment(event.sns_timestamp)))
 
 
 def _traceback(message: Any) -> str:

@@ -21,7 +21,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from harvest.admin import charts, live, parts, renewal
+from harvest.admin import charts, live, moments, parts, renewal
 from harvest.admin.longlists import count_up_to_reach
 from harvest.models import HarvestRun, QueueReading, RejectedMessage
 
@@ -102,7 +102,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "queues_chart": _queues_chart(now, linked=may_readings) if may_runs else None,
         "failures": _failures() if may_runs else None,
         "failed_url": _runs_url(status__exact=Status.FAILED),
-        "at": parts.moment(now),
+        "at": moments.moment(now),
     }
 
 
@@ -168,7 +168,7 @@ def _failures() -> list[Failure]:
             run=run,
             collection=str(run.collection) if run.collection else _collection_id(run),
             why=parts.why_failed(run),
-            at=parts.moment(run.failed_since),
+            at=moments.moment(run.failed_since),
             url=reverse("admin:harvest_harvestrun_change", args=[run.pk]),
         )
         for run in rows[:FAILURES]

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from harvest import delivery
-from harvest.admin import parts
+from harvest.admin import moments, parts
 from harvest.models import Notice
 
 
@@ -74,7 +74,7 @@ class NoticeAdmin(parts.ReadOnlyAdmin[Notice]):
 
     @admin.display(description=_("next attempt"), ordering="due_at")
     def next_attempt(self, notice: Notice) -> SafeString | str:
-        return parts.moment(notice.due_at if notice.state == Notice.State.WAITING else None)
+        return moments.moment(notice.due_at if notice.state == Notice.State.WAITING else None)
 
     @admin.display(description=_("run"))
     def run(self, notice: Notice) -> SafeString | str:

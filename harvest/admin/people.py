@@ -17,7 +17,7 @@ from rest_framework.authtoken.models import TokenProxy
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from harvest.admin import parts
+from harvest.admin import moments, parts
 
 admin.site.unregister((User, Group, TokenProxy))
 
@@ -43,7 +43,7 @@ TokenProxy.__str__ = _name_token  # type: ignore[assignment,method-assign]
 
 
 @admin.register(TokenProxy)
-class TokenAdmin(parts.MomentsAdmin[TokenProxy], ModelAdmin, DrfTokenAdmin):
+class TokenAdmin(moments.MomentsAdmin[TokenProxy], ModelAdmin, DrfTokenAdmin):
     """Tokens of the API: each person's own, where superusers see and make those of all.
 
     A token is shown once, when it is made. Whoever wants another deletes it and makes a new one.

@@ -21,7 +21,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from harvest import queues, redrive
-from harvest.admin import charts, parts
+from harvest.admin import charts, moments, parts
 from harvest.admin.longlists import ValuesFilter
 from harvest.models import QueueReading, Redrive
 from harvest.tasks import redrive_dead_letters
@@ -106,7 +106,7 @@ class QueueReadingAdmin(parts.ReadOnlyAdmin[QueueReading]):
             title=gettext("Redrive dead letters"),
             kind=Redrive.Kind(kind),
             newest=newest,
-            read_at=parts.moment(newest.read_at if newest else None),
+            read_at=moments.moment(newest.read_at if newest else None),
         )
 
     def _begin(self, request: HttpRequest, kind: Redrive.Kind) -> None:
@@ -177,7 +177,7 @@ def state_word(one: Redrive) -> SafeString | str:
 
 def _row(one: Redrive) -> list[object]:
     user = one.user.get_username() if one.user else gettext("a command")
-    begun = parts.moment(one.started_at)
+    begun = moments.moment(one.started_at)
     return [begun, user, one.queue, one.get_way_display(), progress(one), one.rejected, state_word(one)]
 
 
@@ -195,8 +195,8 @@ def _shown(now: datetime, *, may_redrive: bool, open_kinds: set[str]) -> list[Sh
         chart = charts.depths(f"queue-{number}", gettext("Messages that wait"), {name: points}, now)
         can_be = may_redrive and kind not in open_kinds and newest.visible
         is_fresh = newest.read_at >= now - charts.GAP  # an older one says nothing of now
-        moments = parts.moment(newest.read_at), parts.moment(newest.oldest_at)
-        shown.append(Shown(newest, *moments, chart, is_fresh, kind if can_be else ""))
+        times = moments.moment(newest.read_at), moments.moment(newest.oldest_at)
+        shown.append(Shown(newest, *times, chart, is_fresh, kind if can_be else ""))
     # In the order of the settings: the raw queue goes first.
     return sorted(shown, key=lambda one: _place(names, one.newest))
 

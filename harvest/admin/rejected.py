@@ -27,7 +27,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from harvest import limits
-from harvest.admin import jsontree, parts, replay
+from harvest.admin import jsontree, moments, parts, replay
 from harvest.errors import MalformedMessage
 from harvest.models import HarvestEvent, RejectedMessage
 from harvest.searching import newest
@@ -245,8 +245,8 @@ class RejectedMessageAdmin(parts.ReadOnlyAdmin[RejectedMessage]):
             .first()
         )
         if event is None:
-            return parts.moment(message.replayed_at)
-        moment, run = parts.moment(message.replayed_at), parts.page_link(event.harvest_run)
+            return moments.moment(message.replayed_at)
+        moment, run = moments.moment(message.replayed_at), parts.page_link(event.harvest_run)
         return format_html("{}, {} {}", moment, gettext("into the run"), run)
 
     @admin.display(description=_("what to do"))

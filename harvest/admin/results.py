@@ -26,7 +26,7 @@ from django_celery_results.models import GroupResult, TaskResult
 from unfold.admin import ModelAdmin
 
 from harvest import limits, taskids
-from harvest.admin import parts
+from harvest.admin import moments, parts
 from harvest.admin.longlists import ValuesFilter
 from harvest.models import HarvestRun
 from harvest.searching import newest
@@ -184,7 +184,7 @@ class LongTaskResultAdmin(parts.ReadOnlyAdmin[TaskResult], TaskResultAdmin):
 
 
 @admin.register(GroupResult)
-class ThemedGroupResultAdmin(parts.MomentsAdmin[GroupResult], ModelAdmin, GroupResultAdmin):
+class ThemedGroupResultAdmin(moments.MomentsAdmin[GroupResult], ModelAdmin, GroupResultAdmin):
     pass
 
 
@@ -218,7 +218,7 @@ def _window(result: TaskResult) -> SafeString | None:
 
 def _moment(text: str) -> SafeString | str:
     try:
-        return parts.moment(datetime.fromisoformat(text))
+        return moments.moment(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         return str(mend(text))
 

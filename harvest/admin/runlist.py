@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from harvest.admin import parts
+from harvest.admin import moments, parts
 from harvest.admin.live import LiveListAdmin
 from harvest.admin.longlists import ValuesFilter
 from harvest.admin.runfilters import (
@@ -109,13 +109,13 @@ class RunListAdmin(LiveListAdmin[HarvestRun]):
 
     @admin.display(description=_("started"))
     def started(self, run: HarvestRun) -> SafeString:
-        logical = format_html("{} {}", gettext("logical"), parts.moment(run.logical_date, short=True))
-        return _below(parts.moment(run.airflow_started_at or run.first_event_at, short=True), logical)
+        logical = format_html("{} {}", gettext("logical"), moments.moment(run.logical_date, short=True))
+        return _below(moments.moment(run.airflow_started_at or run.first_event_at, short=True), logical)
 
     @admin.display(description=_("last event"), ordering="last_heard_at")
     def last_event(self, run: HarvestRun) -> SafeString:
         took = _took(run)
-        return _below(parts.moment(run.last_heard_at, short=True), took and gettext("took %s") % took)
+        return _below(moments.moment(run.last_heard_at, short=True), took and gettext("took %s") % took)
 
     @admin.display(description=_("Airflow"))
     def airflow(self, run: HarvestRun) -> SafeString | str:
@@ -135,4 +135,4 @@ def _took(run: HarvestRun) -> str:
     if start is None or (silent and running):
         return ""
     end = timezone.now() if running else run.airflow_ended_at or run.last_heard_at
-    return parts.duration(end - start)
+    return moments.duration(end - start)

@@ -27,7 +27,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from harvest import limits, recording, tasks
-from harvest.admin import answer, asking, jsontree, live, parts, runtasks, taskrows
+from harvest.admin import answer, asking, jsontree, live, moments, parts, runtasks, taskrows
 from harvest.admin.longlists import LAST_PAGE
 from harvest.admin.results import results_of
 from harvest.airflow_api import version_of
@@ -191,10 +191,10 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
             "run": run,
             "answer": told,
             "moments": {
-                "since": parts.moment(told.since),
-                "next_look": parts.moment(told.next_look),
-                "looked_at": parts.moment(run.reconciled_at),
-                **{name: parts.moment(getattr(run, name)) for name in MOMENTS},
+                "since": moments.moment(told.since),
+                "next_look": moments.moment(told.next_look),
+                "looked_at": moments.moment(run.reconciled_at),
+                **{name: moments.moment(getattr(run, name)) for name in MOMENTS},
             },
             "changes": taskrows.change_rows(changes),
             "airflow_page": parts.external_link(

@@ -29,7 +29,7 @@ from django_celery_beat.models import (
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from harvest.admin import parts
+from harvest.admin import moments, parts
 from harvest.queues import AwsError
 
 admin.site.unregister((ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule))
@@ -84,7 +84,7 @@ class PeriodicTaskAdmin(ModelAdmin, beat.PeriodicTaskAdmin):
         if task.crontab:
             return str(task.crontab.human_readable)
         if task.clocked:
-            return parts.moment(task.clocked.clocked_time)
+            return moments.moment(task.clocked.clocked_time)
         return str(task.scheduler or parts.EMPTY)
 
     @admin.display(description=_("next run"))
@@ -95,11 +95,11 @@ class PeriodicTaskAdmin(ModelAdmin, beat.PeriodicTaskAdmin):
             return parts.EMPTY
         if moment < now - LATE:
             return parts.warning_word(gettext("overdue: does beat run?"))
-        return parts.moment(max(moment, now))
+        return moments.moment(max(moment, now))
 
     @admin.display(description=_("last run"), ordering="last_run_at")
     def last_run(self, task: PeriodicTask) -> SafeString | str:
-        return parts.moment(task.last_run_at)
+        return moments.moment(task.last_run_at)
 
     @admin.action(description=_("Run now: send the task"), permissions=["run"])
     def run_now(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
@@ -158,7 +158,7 @@ class PeriodicTaskInline(TabularInline, beat.PeriodicTaskInline):
     pass
 
 
-class ScheduleAdmin(parts.MomentsAdmin[Any], ModelAdmin):
+class ScheduleAdmin(moments.MomentsAdmin[Any], ModelAdmin):
     """A schedule, and the tasks that go by it."""
 
     inlines = (PeriodicTaskInline,)

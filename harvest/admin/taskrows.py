@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from harvest.admin import parts, runtasks, timeline
+from harvest.admin import moments, parts, runtasks, timeline
 from harvest.airflow_api import version_of
 from harvest.airflowpages import log_page
 from harvest.attempts import Attempt, Instance, known_index, known_try
@@ -82,7 +82,7 @@ def instance_rows(run: HarvestRun, instances: Iterable[Instance[HarvestEvent]]) 
 def change_rows(changes: Iterable[RunChange]) -> list[ChangeRow]:
     return [
         ChangeRow(
-            at=parts.moment(change.changed_at),
+            at=moments.moment(change.changed_at),
             what=_what(change),
             before=change.get_before_display() or parts.EMPTY,
             who=_who(change),
@@ -97,8 +97,8 @@ def task_rows(run: HarvestRun, found: runtasks.RunTasks) -> list[TaskShown]:
     return [
         TaskShown(
             name=mend(row.task_id),
-            first_at=parts.moment(row.first_at),
-            last_at=parts.moment(row.last_at),
+            first_at=moments.moment(row.first_at),
+            last_at=moments.moment(row.last_at),
             instance=_instance_row(run, row.instance) if row.instance else None,
             mapped=row.mapped,
             failed=row.failed,
@@ -150,7 +150,7 @@ def _event_row(run: HarvestRun, event: HarvestEvent, again: bool = False) -> Eve
     if event.task_id:
         log = log_page(run.key, event.task_id, event.map_index, version_of(run.host))
     return EventRow(
-        at=parts.moment(event.sns_timestamp),
+        at=moments.moment(event.sns_timestamp),
         look=_look(event),
         task=event.task_id or _("(the run as a whole)"),
         map_index=known_index(event.map_index),
