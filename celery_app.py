@@ -12,6 +12,7 @@ import boto3
 from celery import Celery, Task
 from celery.signals import (
     beat_init,
+    celeryd_after_setup,
     celeryd_init,
     setup_logging,
     task_failure,
@@ -59,6 +60,13 @@ def leave_logging_to_django(**kwargs: object) -> None:
 @celeryd_init.connect
 def identify_worker(sender: str, **kwargs: object) -> None:
     logs.identify("worker", worker=sender)
+
+
+@celeryd_after_setup.connect
+def make_series_of_tasks(**kwargs: object) -> None:
+    """Tell Prometheus of each task before it ends for the first time: it sees no growth of what was not
+    there before. Web need not: it runs none."""
+    metrics.begin_tasks(name for name in app.tasks if name.startswith("harvest."))
 
 
 @beat_init.connect

@@ -26,6 +26,7 @@ from harvest import airflow_api
 from harvest.airflow_api.hosts import parse_hosts
 from harvest.doctor import world
 from harvest.doctor.findings import Level
+from harvest.models import Heartbeat
 from harvest.provision import DEAD_LETTERS, EVENTS, TASKS, Provisioner
 from local.servers import monitoring_broker
 from tests.broker.wire import Wire
@@ -40,13 +41,15 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def sound(wire: Wire, settings: Settings) -> Iterator[None]:
-    """A pipeline that is as it should be, but for monitoring broker, Airflows and workers."""
+    """A pipeline that is as it should be, but for monitoring broker and Airflows."""
     settings.DEBUG = True
     wire.remove_queues()
     for topic in wire.sns.list_topics()["Topics"]:
         wire.sns.delete_topic(TopicArn=topic["TopicArn"])
     list(Provisioner(sqs=wire.sqs, sns=wire.sns).run())
     PeriodicTask.objects.filter(task="harvest.reconcile_runs").update(last_run_at=timezone.now())
+    for part in Heartbeat.Part:
+        Heartbeat.objects.create(part=part, host="one@host", at=timezone.now())
     yield
     airflow_api.configure(settings.AIRFLOW_HOSTS)
 
@@ -106,14 +109,16 @@ def test_doctor_finds_a_sound_pipeline_sound(wire: Wire) -> None:
     code, lines = doctor()
 
     assert code == 0
-    assert lines[-1] == "0 faults, 3 warnings"
+    assert lines[-1] == "0 faults, 2 warnings"
     assert [line.partition(":")[0] for line in lines if line.startswith("warning")] == [
         "warning  Monitoring broker",
         "warning  Airflow",
-        "warning  Workers",
     ]
     for word in (
         "Database: all migrations are there.",
+        "Beat: 1 alive.",
+        "Workers: 1 alive.",
+        "Consumers: 1 alive.",
         "Clock: ours is AWS's.",
         f"Queue {EVENTS}: it is there, and 0 messages wait.",
         f"Queue {TASKS}: it hides messages for 300 seconds.",
@@ -448,7 +453,7 @@ def test_doctor_tells_when_the_last_task_was_done() -> None:
     TaskResult.objects.create(task_id="one")
     TaskResult.objects.update(date_done=timezone.now() - timedelta(minutes=3))
 
-    assert "ok       Workers: the last task was done 3 min ago." in doctor()[1]
+    assert "ok       Tasks: the last was done 3 min ago." in doctor()[1]
 
 
 def test_doctor_tells_what_the_checks_say(settings: Settings) -> None:

@@ -106,6 +106,7 @@ ORDER = (
     "doctor.queues",
     "doctor.topic",
     "doctor.world",
+    "doctor.life",
     "doctor",
     "oldregistry.names",
     "oldregistry.sources",
