@@ -119,6 +119,9 @@ BACKFILLED_RUNS = _counter(
     "Runs that Airflow listed, by whether they were known.",
     result=("known", "made"),
 )
+SILENT_RUNS = _counter(
+    "avram_silent_runs", "Runs that ended, as Airflow says, and of which no event had come."
+)
 AIRFLOW_REQUESTS = _counter(
     "avram_airflow_requests",
     "Requests to Airflow, by what came of them.",

@@ -64,7 +64,8 @@ def _judge(part: str, found: readiness.Finding, ever: bool) -> Iterator[Finding]
         if silent:
             yield warning(
                 f"{name}: {silent} said nothing for a while, and did not end in order.",
-                "Restart what hangs: manage.py alive on each host. What was killed is forgotten in a day.",
+                "Restart what hangs: manage.py alive on each host. What was killed is forgotten "
+                "after a day.",
             )
     elif found.age is not None:
         yield fault(f"{name}: silent for {_ago(found.age)}: {stands_still}.", todo)

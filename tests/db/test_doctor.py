@@ -1,4 +1,4 @@
-"""What manage.py doctor makes of signs of life; all that it asks AWS is in tests/broker/test_doctor.py."""
+"""What manage.py doctor makes of signs of life. What it asks AWS is in tests/broker/test_doctor.py."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ def said() -> list[str]:
         call_command("doctor", stdout=output, no_color=True)
     lines = output.getvalue().splitlines()
     return [
-        line
-        for line in lines
-        if line[9:].partition(":")[0] in PARTS and "its last sweep" not in line
+        line for line in lines if line[9:].partition(":")[0] in PARTS and "its last sweep" not in line
     ]
 
 
