@@ -29,8 +29,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
 app = Celery("avram", events="harvest.monitoring:MonitorEvents")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.steps["worker"].add("harvest.exposition:Server")
 # By name: they are imported when a worker starts, and Django is ready.
+app.steps["worker"].update(["harvest.exposition:Server", "harvest.startcheck:QueueCheck"])
 app.steps["consumer"].update(
     [
         "harvest.heartbeats:Heartbeats",

@@ -108,6 +108,7 @@ ORDER = (
     "doctor.world",
     "doctor.life",
     "doctor",
+    "startcheck",
     "oldregistry.names",
     "oldregistry.sources",
     "oldregistry.rows",
