@@ -12,6 +12,7 @@ import boto3
 from celery import Celery, Task
 from celery.signals import (
     beat_init,
+    celeryd_after_setup,
     celeryd_init,
     setup_logging,
     task_failure,
@@ -28,8 +29,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avram.settings")
 app = Celery("avram", events="harvest.monitoring:MonitorEvents")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.steps["worker"].add("harvest.exposition:Server")
 # By name: they are imported when a worker starts, and Django is ready.
+app.steps["worker"].update(["harvest.exposition:Server", "harvest.startcheck:QueueCheck"])
 app.steps["consumer"].update(
     [
         "harvest.heartbeats:Heartbeats",
@@ -59,6 +60,13 @@ def leave_logging_to_django(**kwargs: object) -> None:
 @celeryd_init.connect
 def identify_worker(sender: str, **kwargs: object) -> None:
     logs.identify("worker", worker=sender)
+
+
+@celeryd_after_setup.connect
+def make_series_of_tasks(**kwargs: object) -> None:
+    """Tell Prometheus of each task before it ends for the first time: it sees no growth of what was not
+    there before. Web need not: it runs none."""
+    metrics.begin_tasks(name for name in app.tasks if name.startswith("harvest."))
 
 
 @beat_init.connect

@@ -1,6 +1,7 @@
 """What Django's system checks say of the settings: before a command runs, and when a consumer starts.
 
-They ask nobody: what only the database or AWS can tell is asked by ``manage.py doctor``.
+They ask nobody: what only the database or AWS can tell is asked by ``manage.py doctor``, and what the
+queues' settings would lose by each worker that starts (``harvest.startcheck``).
 """
 
 from __future__ import annotations

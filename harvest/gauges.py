@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import inf
 from typing import Any
 
@@ -24,6 +24,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from harvest.models import (
+    HarvestEvent,
     HarvestRun,
     Heartbeat,
     Notice,
@@ -56,9 +57,21 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "For how long the running run that was heard of least lately has been silent.",
         (),
     ),
+    "avram_newest_event_age_seconds": (
+        "Since SNS's timestamp of the newest event; nothing where there is none.",
+        (),
+    ),
     "avram_rejected_messages_waiting": ("Rejected messages that nobody has replayed.", ()),
     "avram_notices_waiting": ("Notices that were not sent yet.", ()),
     "avram_run_changes_waiting": ("Changes of runs of which it is not decided who is told.", ()),
+    "avram_notice_longest_overdue_seconds": (
+        "For how long the notice that should have been sent first has been due.",
+        (),
+    ),
+    "avram_run_change_longest_wait_seconds": (
+        "How long ago the oldest change was of which it is not decided who is told.",
+        (),
+    ),
     "avram_queue_messages": (
         "Messages on a queue at the last reading.",
         ("queue", "role", "state"),
@@ -145,12 +158,17 @@ def read_tables() -> Families:
     running = runs.filter(status=HarvestRun.Status.RUNNING)
     tell("avram_runs_stale", _count(running.filter(stale_since__isnull=False)))
     tell("avram_runs_lost", _count(runs.filter(lost_since__isnull=False)))
-    quietest = running.order_by("last_heard_at").values_list("last_heard_at", flat=True).first()
-    silence = timezone.now() - quietest if quietest else timedelta(0)
-    tell("avram_run_longest_silence_seconds", _seconds(silence))
+    tell("avram_run_longest_silence_seconds", _age(_first(running, "last_heard_at")))
+    newest = _first(HarvestEvent.objects.all(), "sns_timestamp", "-sns_timestamp")
+    if newest:
+        tell("avram_newest_event_age_seconds", _age(newest))
     tell("avram_rejected_messages_waiting", _count(RejectedMessage.objects.filter(replayed_at=None)))
-    tell("avram_notices_waiting", _count(Notice.objects.filter(state=Notice.State.WAITING)))
-    tell("avram_run_changes_waiting", _count(RunChange.objects.filter(considered_at=None)))
+    notices = Notice.objects.filter(state=Notice.State.WAITING)
+    tell("avram_notices_waiting", _count(notices))
+    tell("avram_notice_longest_overdue_seconds", _age(_first(notices, "due_at")))
+    changes = RunChange.objects.filter(considered_at=None)
+    tell("avram_run_changes_waiting", _count(changes))
+    tell("avram_run_change_longest_wait_seconds", _age(_first(changes, "changed_at")))
     _read_queues(tell)
     _read_heartbeats(tell)
     return families
@@ -190,6 +208,17 @@ def _read_heartbeats(tell: Callable[..., None]) -> None:
 
 def _count(rows: QuerySet[Any]) -> int:
     return rows.order_by().values("pk")[:MOST_COUNTED].count()
+
+
+def _first(rows: QuerySet[Any], column: str, order: str = "") -> datetime | None:
+    """Return the time of the first row, where there is one."""
+    found: datetime | None = rows.order_by(order or column).values_list(column, flat=True).first()
+    return found
+
+
+def _age(at: datetime | None) -> float:
+    """Return the seconds since then; none where there is no such time."""
+    return _seconds(timezone.now() - at) if at else 0.0
 
 
 def _seconds(age: timedelta) -> float:

@@ -96,7 +96,8 @@ EVENT_LAG = Histogram(
 
 # --- Tasks and what they do -----------------------------------------------------------------------
 
-TASKS = Counter(
+OUTCOMES = ("succeeded", "retried", "failed")
+TASKS = Counter(  # whose tasks a worker names when it starts
     "avram_tasks",
     "Attempts at tasks, by how they ended: succeeded, retried or failed.",
     ["task", "outcome"],
@@ -118,6 +119,9 @@ BACKFILLED_RUNS = _counter(
     "Runs that Airflow listed, by whether they were known.",
     result=("known", "made"),
 )
+SILENT_RUNS = _counter(
+    "avram_silent_runs", "Runs that ended, as Airflow says, and of which no event had come."
+)
 AIRFLOW_REQUESTS = _counter(
     "avram_airflow_requests",
     "Requests to Airflow, by what came of them.",
@@ -136,6 +140,19 @@ NOTICES = _counter(
 MONITOR_FAILURES = _counter(
     "avram_monitor_failures", "Times that a worker could not reach the monitoring broker."
 )
+
+
+def begin_tasks(names: Iterable[str]) -> None:
+    """Begin to count tasks of these names, each outcome at 0, as :func:`add` counts."""
+    if not _counting:
+        return
+    try:
+        with _lock:
+            for name in names:
+                for outcome in OUTCOMES:
+                    TASKS.labels(task=name, outcome=outcome)
+    except (OSError, ValueError) as error:
+        logger.warning("metric_not_counted", error=str(error))
 
 
 def add(counter: Counter, amount: float = 1, **labels: str) -> None:

@@ -147,7 +147,7 @@ def look_at_database() -> Findings:
             unknown = Finding(UNKNOWN, "the database does not answer", None)
             others = dict.fromkeys(("migrations", *Heartbeat.Part.values), unknown)
             return {"database": Finding(FAILED, type(error).__name__, None), **others}
-        return {"database": Finding(OK), "migrations": _find_migrations(), **_find_heartbeats()}
+        return {"database": Finding(OK), "migrations": _find_migrations(), **find_heartbeats()}
     finally:
         connection.close()
 
@@ -158,7 +158,8 @@ def _find_migrations() -> Finding:
     return Finding(FAILED, f"{missing} not applied", None) if missing else Finding(OK)
 
 
-def _find_heartbeats() -> Findings:
+def find_heartbeats() -> Findings:
+    """Return how beat, workers and consumers are, each by its signs of life. Raises nothing."""
     try:
         rows = list(Heartbeat.objects.annotate(now=Now()).values_list("part", "at", "now"))
     except (DatabaseError, InterfaceError) as error:  # no such table, as long as migrations are missing

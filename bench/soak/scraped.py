@@ -39,6 +39,7 @@ def held() -> dict[str, float]:
     from django.db.models import Count, Sum
     from django_celery_results.models import TaskResult
 
+    from harvest.gauges import MOST_COUNTED
     from harvest.models import HarvestEvent, HarvestRun, RejectedMessage, RunChange
 
     events = HarvestEvent.objects.count()
@@ -64,7 +65,7 @@ def held() -> dict[str, float]:
             for task, state, n in by_task
         },
         **{named("avram_run_changes_total", kind=kind): n for kind, n in by_kind},
-        **{named("avram_runs", status=status): n for status, n in by_status},
+        **{named("avram_runs", status=status): min(n, MOST_COUNTED) for status, n in by_status},
         "avram_runs_stale": running.exclude(stale_since=None).count(),
         "avram_runs_lost": HarvestRun.objects.exclude(lost_since=None).count(),
         "avram_rejected_messages_waiting": RejectedMessage.objects.filter(replayed_at=None).count(),

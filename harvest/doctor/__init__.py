@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from django.conf import settings
 
-from harvest.doctor import queues, topic, world
+from harvest.doctor import life, queues, topic, world
 from harvest.doctor.findings import Finding, Level, fault
 from harvest.permissions import Process
 
@@ -31,7 +31,7 @@ def examine(process: Process) -> Iterator[Finding]:
     yield from _examine_aws(process)
     yield world.examine_monitor()
     yield from world.examine_airflow()
-    yield from world.examine_life()
+    yield from life.examine()
 
 
 def _examine_aws(process: Process) -> Iterator[Finding]:

@@ -44,6 +44,18 @@ def examine(sqs: SQSClient, process: Process) -> Iterator[Finding]:
             yield fault(f"Queue {spec.name}: no URL is set.", "Set RIKOLTI_EVENTS_QUEUE_URL.")
 
 
+def examine_keeping(sqs: SQSClient) -> Iterator[Finding]:
+    """Look at what the settings of both queues, as far as they have a URL, and of their dead letters do
+    to messages; nothing but their attributes is asked for.
+
+    Raises:
+        BotoCoreError: AWS can't be asked.
+    """
+    for spec in SPECS:
+        if url := urls()[spec.name]:
+            yield from _examine_queue(sqs, spec, url)
+
+
 def attributes_of(sqs: SQSClient, url: str) -> Mapping[str, str]:
     """Return a queue's attributes. Raises ClientError."""
     response = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])

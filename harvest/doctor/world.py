@@ -1,4 +1,4 @@
-"""The rest of the world: database, clock, monitoring broker, Airflow, and signs of life."""
+"""The rest of the world: database, clock, monitoring broker and Airflow."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.utils import timezone
-from django_celery_beat.models import PeriodicTask
-from django_celery_results.models import TaskResult
 
 from harvest import airflow_api
 from harvest.airflow_api import AirflowError, NotFound, Refused
@@ -28,11 +25,6 @@ if TYPE_CHECKING:
 FINE_SKEW = timedelta(seconds=5)
 #: AWS takes no request whose time is five minutes off.
 LAST_SKEW = timedelta(minutes=4)
-
-#: A sweep is late when it was due so many times over.
-MISSED_TICKS = 3
-
-START_BEAT = "Start it, one and no more: python -m avram beat."
 
 #: No run has this name: Airflow that says so was asked by someone it knows.
 NOBODY = "avram-doctor"
@@ -136,46 +128,3 @@ def examine_airflow() -> Iterator[Finding]:
             )
         else:
             yield warning(f"{name}: it has a run {NOBODY}.", "Delete that run.")
-
-
-def examine_life() -> Iterator[Finding]:
-    """Look for the last signs of beat and of workers in the database."""
-    now = timezone.now()
-    try:
-        sweep = PeriodicTask.objects.filter(task="harvest.reconcile_runs", enabled=True).first()
-        newest = TaskResult.objects.order_by("-date_done").values_list("date_done", flat=True).first()
-    except DatabaseError:
-        return  # said of the database already
-    if sweep is None:
-        yield fault(
-            "Beat: the sweep is not scheduled: lost and stale runs are not found.",
-            "Enable reconcile_runs among the periodic tasks of the admin.",
-        )
-    else:
-        yield _judge_beat(sweep, now)
-    if newest is None:
-        yield warning("Workers: no task was ever done.", "Start a worker: python -m avram worker.")
-    else:
-        yield ok(f"Workers: the last task was done {_ago(now - newest)} ago.")
-
-
-def _judge_beat(sweep: PeriodicTask, now: datetime) -> Finding:
-    if sweep.last_run_at is None:
-        return warning("Beat: it has sent no sweep yet.", f"Unless it has just started: {START_BEAT}")
-    silence = now - sweep.last_run_at
-    # Beat writes the time down every three minutes at the most.
-    patience = sweep.schedule.run_every * MISSED_TICKS if sweep.interval else timedelta(days=1)
-    if silence > max(patience, timedelta(minutes=10)):
-        return fault(
-            f"Beat: its last sweep was {_ago(silence)} ago.",
-            START_BEAT,
-        )
-    return ok(f"Beat: its last sweep was {_ago(silence)} ago.")
-
-
-def _ago(age: timedelta) -> str:
-    seconds = max(0, int(age.total_seconds()))
-    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import transaction
 from django.utils import timezone
 
-from harvest import limits
+from harvest import limits, metrics
 from harvest.airflow import Outcome, find_collection_id, find_target_version, outcome_of_state
 from harvest.airflow_api import AirflowRun
 from harvest.models import HarvestRun
@@ -46,7 +47,10 @@ def apply_answer(
         _was_answered(run, asked_at)
         if run.first_event_at is None:
             _describe(run, answer)
+        status_before = run.status
         _decide_status(run, outcome_of_state(answer.state), asked_at)
+        if run.first_event_at is None and status_before == Outcome.RUNNING != run.status:
+            transaction.on_commit(partial(metrics.add, metrics.SILENT_RUNS))
 
 
 def record_not_found(run_id: int, reason: str, asked_at: datetime) -> HarvestRun | None:

@@ -26,10 +26,14 @@ from harvest import airflow_api
 from harvest.airflow_api.hosts import parse_hosts
 from harvest.doctor import world
 from harvest.doctor.findings import Level
+from harvest.models import Heartbeat
 from harvest.provision import DEAD_LETTERS, EVENTS, TASKS, Provisioner
+from harvest.startcheck import QueueCheck, tell_doubtful
 from local.servers import monitoring_broker
+from tests.broker.processes import wait_until
 from tests.broker.wire import Wire
 from tests.environment import TEMPORARY, free_port
+from tests.logged import entries
 
 pytestmark = pytest.mark.django_db
 
@@ -40,13 +44,15 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def sound(wire: Wire, settings: Settings) -> Iterator[None]:
-    """A pipeline that is as it should be, but for monitoring broker, Airflows and workers."""
+    """A pipeline that is as it should be, but for monitoring broker and Airflows."""
     settings.DEBUG = True
     wire.remove_queues()
     for topic in wire.sns.list_topics()["Topics"]:
         wire.sns.delete_topic(TopicArn=topic["TopicArn"])
     list(Provisioner(sqs=wire.sqs, sns=wire.sns).run())
     PeriodicTask.objects.filter(task="harvest.reconcile_runs").update(last_run_at=timezone.now())
+    for part in Heartbeat.Part:
+        Heartbeat.objects.create(part=part, host="one@host", at=timezone.now())
     yield
     airflow_api.configure(settings.AIRFLOW_HOSTS)
 
@@ -106,14 +112,16 @@ def test_doctor_finds_a_sound_pipeline_sound(wire: Wire) -> None:
     code, lines = doctor()
 
     assert code == 0
-    assert lines[-1] == "0 faults, 3 warnings"
+    assert lines[-1] == "0 faults, 2 warnings"
     assert [line.partition(":")[0] for line in lines if line.startswith("warning")] == [
         "warning  Monitoring broker",
         "warning  Airflow",
-        "warning  Workers",
     ]
     for word in (
         "Database: all migrations are there.",
+        "Beat: 1 alive.",
+        "Workers: 1 alive.",
+        "Consumers: 1 alive.",
         "Clock: ours is AWS's.",
         f"Queue {EVENTS}: it is there, and 0 messages wait.",
         f"Queue {TASKS}: it hides messages for 300 seconds.",
@@ -203,6 +211,38 @@ def test_doctor_warns_of_dead_letters_and_few_deliveries(wire: Wire) -> None:
     assert f"warning  Dead letters {TASKS}{DEAD_LETTERS}: 1 are there." in text
     assert f"warning  Queue {TASKS}: after 3 deliveries a message is a dead letter, less than 20" in text
     assert f"warning  Queue {TASKS}: it keeps messages 3600 seconds, less than 345600" in text
+
+
+def test_worker_that_starts_tells_what_would_lose_messages(
+    wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    change(wire, TASKS, VisibilityTimeout="240")
+    change(wire, EVENTS, RedrivePolicy="")
+    change(wire, TASKS_DEAD, MessageRetentionPeriod="345600")
+
+    QueueCheck(None).start(None)
+
+    wait_until(lambda: len(entries(caplog, "setting_doubtful")) == 3, "three warnings")
+    assert [entry["problem"].partition(".")[0] for entry in entries(caplog, "setting_doubtful")] == [
+        f"Queue {EVENTS}: it has no redrive policy",
+        f"Queue {TASKS}: it hides a task for 240 s, and a worker may need 240 s: tasks are done twice "
+        "at once, and some end among the dead letters",
+        f"Dead letters {TASKS_DEAD}: kept for 345600 s from when they were first sent, no longer than "
+        f"{TASKS} keeps them (345600 s): some are gone as they arrive",
+    ]
+
+
+def test_worker_that_starts_on_sound_queues_or_without_aws_goes_on(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell_doubtful()
+    assert entries(caplog, "setting_doubtful") == entries(caplog, "queues_not_examined") == []
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    tell_doubtful()
+
+    (entry,) = entries(caplog, "queues_not_examined")
+    assert entry["error"].startswith("Could not connect to the endpoint")
 
 
 # --- Permissions ----------------------------------------------------------------------------------
@@ -448,7 +488,7 @@ def test_doctor_tells_when_the_last_task_was_done() -> None:
     TaskResult.objects.create(task_id="one")
     TaskResult.objects.update(date_done=timezone.now() - timedelta(minutes=3))
 
-    assert "ok       Workers: the last task was done 3 min ago." in doctor()[1]
+    assert "ok       Tasks: the last was done 3 min ago." in doctor()[1]
 
 
 def test_doctor_tells_what_the_checks_say(settings: Settings) -> None:

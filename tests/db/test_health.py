@@ -53,7 +53,7 @@ def test_part_is_well_while_one_of_its_processes_is_alive() -> None:
     Heartbeat.objects.create(part=Part.WORKER, host="alive@host", at=Now())
     Heartbeat.objects.create(part=Part.CONSUMER, host="dead@host", at=Now() - timedelta(hours=1))
 
-    found = readiness._find_heartbeats()
+    found = readiness.find_heartbeats()
 
     assert found["worker"].state == "ok"
     assert found["worker"].counts == {"alive": 1, "silent": 1}

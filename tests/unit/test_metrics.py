@@ -61,11 +61,11 @@ def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def told(folder: Path, name: str) -> float | None:
+def told(folder: Path, name: str, **labels: str) -> float | None:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=str(folder))
     with metricfiles.added_up(folder):
-        return registry.get_sample_value(name)
+        return registry.get_sample_value(name, labels)
 
 
 # --- Files ----------------------------------------------------------------------------------------
@@ -92,8 +92,9 @@ def test_all_that_can_be_counted_has_room(tmp_path: Path) -> None:
         labels = [dict(sample.labels) for sample in samples.values()]
         names = [sample.name for sample in samples.values()]
         if metric.name == "avram_tasks":
-            outcomes = ("succeeded", "retried", "failed")
-            labels = [{"task": task, "outcome": outcome} for task in tasks for outcome in outcomes]
+            labels = [
+                {"task": task, "outcome": outcome} for task in tasks for outcome in metrics.OUTCOMES
+            ]
             names = ["avram_tasks_total"] * len(labels)
         for name, of_sample in zip(names, labels, strict=True):
             key = mmap_key(
@@ -229,6 +230,26 @@ def test_what_has_no_such_label_is_not_counted_and_stops_nothing(
     metrics.add(metrics.NOTICES, of="nobody")
 
     assert "metric_not_counted" in caplog.text
+
+
+def test_worker_that_starts_tells_of_each_task_before_it_fails_for_the_first_time(
+    tmp_path: Path,
+) -> None:
+    """Else the first failure is no growth, and no alert."""
+    program = (
+        "import os, celery_app; from celery.signals import celeryd_after_setup as begin\n"
+        "celery_app.app.loader.import_default_modules()\n"
+        "begin.send(sender='one@test', instance=None, conf=celery_app.app.conf)\n"
+        "print(*(name for name in celery_app.app.tasks if name.startswith('harvest.')))"
+    )
+
+    result = run(program, tmp_path)
+
+    names = result.stdout.split()
+    assert "harvest.record_event" in names, result.stderr
+    for name in names:
+        for outcome in metrics.OUTCOMES:
+            assert told(tmp_path, "avram_tasks_total", task=name, outcome=outcome) == 0
 
 
 # --- The worker's server --------------------------------------------------------------------------

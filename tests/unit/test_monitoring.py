@@ -169,6 +169,37 @@ def test_metrics_that_alerts_and_dashboard_leave_out_are_few() -> None:
     assert {name for name in KNOWN if name not in asked and f"{name}_bucket" not in asked} == set()
 
 
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("AvramTasksFailing", 'avram_tasks_total{outcome="failed"}[30m])) > 0'),
+        ("AvramRunsSentNothing", "avram_silent_runs_total"),
+        ("AvramNoEvents", "avram_newest_event_age_seconds"),
+        ("AvramProcessSilent", 'state="silent"'),
+        ("AvramNobodyIsTold", "avram_run_change_longest_wait_seconds"),
+        ("AvramNobodyIsTold", "avram_notice_longest_overdue_seconds"),
+        ("AvramRejectedTrickle", "avram_messages_rejected_total[24h]))"),
+    ],
+)
+def test_what_goes_wrong_quietly_has_an_alert(name: str, asked: str) -> None:
+    """Nothing fails where events don't come, one process of several hangs, or nobody is told."""
+    assert [rule["alert"] for rule in RULES if rule["alert"] == name and asked in rule["expr"]]
+
+
+def test_counts_that_stop_are_not_drawn_for_what_only_grows() -> None:
+    """A count of runs that ended would be a flat line from some day on."""
+    drawn = [
+        matcher.value
+        for _, text in TARGETS
+        for selector in parts(parsed(text))
+        if isinstance(selector, promql.VectorSelector) and selector.name == "avram_runs"
+        for matcher in selector.matchers.matchers
+    ]
+
+    assert set(drawn) == {"running"}
+    assert len(drawn) == sum("avram_runs{" in text or "(avram_runs)" in text for _, text in TARGETS)
+
+
 def test_prometheus_asks_web_and_workers_with_the_token_and_reads_the_alerts() -> None:
     config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
 
