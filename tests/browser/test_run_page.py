@@ -6,6 +6,7 @@ import re
 
 import pytest
 from django.urls import reverse
+from django_celery_results.models import TaskResult
 from playwright.sync_api import Page, expect
 
 from harvest import recording
@@ -96,7 +97,13 @@ def test_replay_mends_a_rejected_message_and_shows_the_run(
 
 
 def test_hostile_strings_are_text_everywhere(page: Page) -> None:
-    factories.make_collection(name=HOSTILE)
+    collection = factories.make_collection(name=HOSTILE, campus_names=[HOSTILE])
+    trigger = factories.make_trigger(collection, dag_id=HOSTILE, dag_run_id=HOSTILE, stderr=HOSTILE)
+    subscription = factories.make_subscription(name=HOSTILE[:100], dag_ids=[HOSTILE])
+    notice = factories.make_notice(subscription, error=HOSTILE)
+    result = TaskResult.objects.create(
+        task_id="a1", task_name=HOSTILE, status="FAILURE", result=HOSTILE, traceback=HOSTILE
+    )
     run = recorded(
         message(
             dag_id=HOSTILE,
@@ -141,8 +148,11 @@ def test_hostile_strings_are_text_everywhere(page: Page) -> None:
         '.story a[href$="/change/"], .story a[href*="/task/"]',
         "links => [...new Set(links.map(link => link.href))]",
     )
-    rejected = RejectedMessage.objects.get()
-    pages.append(reverse("admin:harvest_rejectedmessage_change", args=[rejected.pk]))
+    for row in (
+        RejectedMessage.objects.get(), collection, trigger, subscription, notice, result
+    ):  # fmt: skip
+        view = f"admin:{row._meta.app_label}_{row._meta.model_name}"
+        pages += [reverse(f"{view}_changelist"), reverse(f"{view}_change", args=[row.pk])]
     for address in pages:
         page.goto(address)
         assert page.title() != "run"
