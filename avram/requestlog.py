@@ -34,7 +34,7 @@ class RequestLogMiddleware:
         bind_contextvars(request_id=request_id)
         response = self._get_response(request)
         response["X-Request-ID"] = request_id
-        if "X-Live" not in request.headers:  # such a list asks every five seconds
+        if "X-Live" not in request.headers:  # such a page asks every few seconds
             logger.info(
                 "request_answered",
                 method=request.method,
