@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -128,6 +129,19 @@ def make_run(**fields: Any) -> HarvestRun:
         "last_heard_at": START,
     }
     return HarvestRun.objects.create(**{**defaults, **fields})
+
+
+def fill_up_runs(number: int, **fields: Callable[[int], Any]) -> None:
+    """Make runs of many DAGs and hosts, until there are so many; each field is that of a run's index."""
+    HarvestRun.objects.bulk_create(
+        HarvestRun(
+            dag_id=f"dag {index % (number // 50)}",
+            dag_run_id=f"{index}",
+            host=f"https://airflow-{index % (number // 50)}.example.org",
+            **{name: value(index) for name, value in fields.items()},
+        )
+        for index in range(HarvestRun.objects.count(), number)
+    )
 
 
 def make_trigger(collection: Collection, **fields: Any) -> HarvestTrigger:

@@ -200,16 +200,11 @@ def test_queries_are_the_same_for_many_runs(
     store(factories.task_error())
 
     def queries(number: int) -> int:
-        HarvestRun.objects.bulk_create(
-            HarvestRun(
-                dag_id=f"dag {index % (number // 50)}",
-                dag_run_id=f"{index}",
-                host=f"https://airflow-{index % (number // 50)}.example.org",
-                collection=collection,
-                logical_date=START,
-                last_heard_at=START + timedelta(minutes=index),
-            )
-            for index in range(HarvestRun.objects.count(), number)
+        factories.fill_up_runs(
+            number,
+            collection=lambda _: collection,
+            logical_date=lambda _: START,
+            last_heard_at=lambda index: START + timedelta(minutes=index),
         )
         with CaptureQueriesContext(connection) as captured:
             assert staff.get(RUNS, query, headers=headers).status_code == 200

@@ -126,18 +126,13 @@ def test_run_of_10_000_runs_takes_no_more_queries_than_one_of_100(
     text_of(staff, url_of(run))  # which finds what the process keeps
     costs = []
     for number in (100, 10_000):
-        HarvestRun.objects.bulk_create(
-            HarvestRun(
-                dag_id=f"dag {index % (number // 50)}",
-                dag_run_id=f"{index}",
-                host=f"https://airflow-{index % (number // 50)}.example.org",
-                collection=collection,
-                target_version=f"27551/{index}/",
-                status="succeeded",
-                logical_date=START - timedelta(minutes=index),
-                last_heard_at=START - timedelta(minutes=index),
-            )
-            for index in range(HarvestRun.objects.count(), number)
+        factories.fill_up_runs(
+            number,
+            collection=lambda _: collection,
+            target_version=lambda index: f"27551/{index}/",
+            status=lambda _: "succeeded",
+            logical_date=lambda index: START - timedelta(minutes=index),
+            last_heard_at=lambda index: START - timedelta(minutes=index),
         )
         rows_read[0] = 0
         with CaptureQueriesContext(connection) as queries:
