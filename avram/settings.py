@@ -41,7 +41,7 @@ INSTALLED_APPS = [
     "unfold",  # before the admin, whose templates it takes the place of
     "unfold.contrib.filters",
     "unfold.contrib.forms",
-    "django.contrib.admin",
+    "avram.adminconfig.LazyAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -308,7 +308,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
         "retries": {"mode": "standard", "total_max_attempts": 2},
     },
 }
-# Each process keeps its database connection, which celery_app.py has looked after before each task.
+# Each process keeps its database connection, which avram/signals.py looks after before each task.
 CELERY_DB_REUSE_MAX = 1_000
 CELERY_TASK_DEFAULT_QUEUE = "avram-tasks"
 # setup_queues makes it. Celery would ask for its length before each task that it sends.

@@ -19,6 +19,7 @@ from tests import factories
 pytestmark = pytest.mark.django_db
 
 FLOWER = "https://flower.example.org/"
+admin.autodiscover()
 REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
 
 

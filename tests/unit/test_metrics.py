@@ -238,8 +238,9 @@ def test_worker_that_starts_tells_of_each_task_before_it_fails_for_the_first_tim
     """Else the first failure is no growth, and no alert."""
     program = (
         "import os, celery_app; from celery.signals import celeryd_after_setup as begin\n"
+        "from types import SimpleNamespace\n"
         "celery_app.app.loader.import_default_modules()\n"
-        "begin.send(sender='one@test', instance=None, conf=celery_app.app.conf)\n"
+        "begin.send(sender='one@test', instance=SimpleNamespace(app=celery_app.app))\n"
         "print(*(name for name in celery_app.app.tasks if name.startswith('harvest.')))"
     )
 
