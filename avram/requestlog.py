@@ -13,6 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from harvest.renewal import is_asked_again
+
 logger = structlog.stdlib.get_logger(__name__)
 
 #: What a proxy may have named a request. Anything else is not believed to be an id.
@@ -34,7 +36,7 @@ class RequestLogMiddleware:
         bind_contextvars(request_id=request_id)
         response = self._get_response(request)
         response["X-Request-ID"] = request_id
-        if "X-Live" not in request.headers:  # such a page asks every few seconds
+        if not is_asked_again(request):  # such a page asks every few seconds
             logger.info(
                 "request_answered",
                 method=request.method,

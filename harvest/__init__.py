@@ -62,6 +62,7 @@ flower          who may open Flower
 
 For people:
 
+renewal         which requests come from pages that renew themselves
 searching       what is searched for in long tables: by an index, or among the newest rows
 provision       topic and queues: what should be there, and making it so
 permissions     what each process may do with the queues

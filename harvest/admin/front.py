@@ -21,9 +21,10 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from harvest.admin import charts, live, moments, parts, renewal
+from harvest.admin import charts, live, moments, parts
 from harvest.admin.longlists import count_up_to_reach
 from harvest.models import HarvestRun, QueueReading, RejectedMessage
+from harvest.renewal import is_asked_again
 
 Status = HarvestRun.Status
 
@@ -94,7 +95,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     numbers = [*(_run_numbers(now) if may_runs else ()), *(_rejected_numbers() if may_rejected else ())]
     return {
         **context,
-        "frame": "harvest/live_page.html" if renewal.is_asked_again(request) else "admin/base.html",
+        "frame": "harvest/live_page.html" if is_asked_again(request) else "admin/base.html",
         "live": live.PAGE,
         "numbers": numbers,
         "quiet": _quiet(numbers) if may_runs and may_rejected else "",

@@ -1,6 +1,6 @@
 """Pages that refresh themselves in the browser: harvest/static/harvest/refresh.js asks for them again.
 
-It asks by the page's own address, with the header of :mod:`harvest.admin.renewal`. The answer has the
+It asks by the page's own address, with the header of :mod:`harvest.renewal`. The answer has the
 parts that may have changed: without what is made for people, so that no message meant for them is used
 up unseen, and without a redirect of its own, which the script could not tell from one to the login.
 """
@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from harvest.admin.parts import M, ReadOnlyAdmin
-from harvest.admin.renewal import is_asked_again
+from harvest.renewal import is_asked_again
 
 #: For a page that has parts with names, and the switch of harvest/live_switch.html.
 PAGE = Media(js=[Script("harvest/livepage.js", type="module")])  # type: ignore[list-item] # the stubs

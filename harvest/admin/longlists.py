@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.forms import SearchForm
 
 from harvest import limits
-from harvest.admin.renewal import is_asked_again
+from harvest.renewal import is_asked_again
 
 #: How many rows beyond the page that is asked for are counted.
 REACH = 1_000

@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateFilter
 
 from harvest import limits
-from harvest.admin.renewal import is_asked_again
 from harvest.models import Collection, HarvestRun
+from harvest.renewal import is_asked_again
 
 #: Ways to combine campuses in a collection, of which the registry has some dozens.
 MAX_COMBINATIONS = 500

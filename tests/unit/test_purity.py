@@ -100,6 +100,7 @@ ORDER = (
     "exposition",
     "probes",
     "flower",
+    "renewal",
     "searching",
     "provision",
     "permissions",
