@@ -89,7 +89,7 @@ def start(dsn: str, environment: str, release: str, secrets: Iterable[str]) -> N
         send_client_reports=False,
         shutdown_timeout=END_SECONDS,
         before_send=lambda event, hint: report(event, hint, redactor),  # type: ignore[arg-type, return-value]
-        before_breadcrumb=lambda crumb, hint: breadcrumb(crumb, hint),
+        before_breadcrumb=breadcrumb,
     )
 
 
