@@ -20,12 +20,10 @@ from django.db.models import F
 from django.utils import timezone
 
 from harvest import limits, queues, recording
-from harvest.batching import group_by_run
 from harvest.deleter import MOST_AT_ONCE
 from harvest.models import Redrive
 from harvest.queues import Queue
 from harvest.rawqueue import RawQueue
-from harvest.sns import SqsMessage
 from harvest.strictjson import mend
 
 if TYPE_CHECKING:
@@ -236,21 +234,11 @@ def _record_some(sqs: SQSClient, redrive: Redrive, dead: Queue, most: int) -> bo
     """Record up to ten raw messages, then delete them. Return whether there were any."""
     queue = RawQueue(dead.url, sqs)
     messages = queue.receive(WAIT_SECONDS, most)
-    waiting: list[SqsMessage] = []
-    unverified: recording.NotVerified | None = None
-    rejected = 0
-    for batch in group_by_run(messages):
-        try:
-            result = recording.record(batch.messages)
-        except recording.NotVerified as error:
-            unverified, result = error, error.recorded
-            waiting.extend(error.messages)
-        if result.run_id is not None:
-            recording.recompute(result.run_id)
-        rejected += result.rejected
+    results, unverified = recording.record_all(messages)
+    waiting = unverified.messages if unverified else ()
     safe = [message for message in messages if message not in waiting]
     queue.delete(safe)
-    _count(redrive, taken=len(safe), rejected=rejected)
+    _count(redrive, taken=len(safe), rejected=sum(result.rejected for result in results))
     if unverified is not None:
         raise unverified
     return bool(messages)

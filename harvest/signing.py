@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.x509.oid import NameOID
 
-from harvest.errors import Malformed, MalformedMessage
+from harvest.errors import Malformed, MalformedMessage, excerpt
 from harvest.sns import SqsMessage, read_text
 
 _TOPIC_ARN = re.compile(
@@ -76,7 +76,7 @@ def check_body(message: SqsMessage) -> None:
     body = message.body.encode(errors="surrogatepass")
     digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
     if message.md5_of_body not in ("", digest):
-        raise _bad_signature(f"the body's MD5 is {digest}, not {message.md5_of_body[:40]!r}")
+        raise _bad_signature(f"the body's MD5 is {digest}, not {excerpt(message.md5_of_body)}")
 
 
 def certificate_url(body: Mapping[str, Any]) -> str:
@@ -89,7 +89,7 @@ def certificate_url(body: Mapping[str, Any]) -> str:
     url = read_text(body, "SigningCertURL")
     host = sns_host(read_text(body, "TopicArn"))
     if not (url.startswith(f"https://{host}/") and _CERTIFICATE_PATH.fullmatch(url, 8 + len(host))):
-        raise _bad_certificate(f"the certificate is not one of {host}: {url[:200]!r}")
+        raise _bad_certificate(f"the certificate is not one of {host}: {excerpt(url)}")
     return url
 
 
@@ -130,7 +130,7 @@ def check_signature(body: Mapping[str, Any], certificate: Certificate, at: datet
     version = read_text(body, "SignatureVersion")
     algorithm = _HASHES.get(version)
     if algorithm is None:
-        raise _bad_signature(f"SignatureVersion is {version[:40]!r}, not 1 or 2")
+        raise _bad_signature(f"SignatureVersion is {excerpt(version)}, not 1 or 2")
     signature = _decode(read_text(body, "Signature"))
     try:
         certificate.key.verify(signature, _signed_text(body), PKCS1v15(), algorithm)
@@ -142,7 +142,7 @@ def check_signature(body: Mapping[str, Any], certificate: Certificate, at: datet
 def _signed_text(body: Mapping[str, Any]) -> bytes:
     kind = read_text(body, "Type")
     if kind not in _SIGNED:
-        raise MalformedMessage(Malformed.WRONG_TYPE, f"Type is {kind[:40]!r}, not Notification")
+        raise MalformedMessage(Malformed.WRONG_TYPE, f"Type is {excerpt(kind)}, not Notification")
     text = ""
     for key in _SIGNED[kind]:
         if key == "Subject" and body.get(key) is None:

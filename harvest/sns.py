@@ -20,13 +20,12 @@ _SUBSCRIPTION_TYPES = ("SubscriptionConfirmation", "UnsubscribeConfirmation")
 #: The key of an envelope under which the published message is, as text.
 MESSAGE = "Message"
 
-#: What is kept of the envelope. Message, MessageId and Timestamp have places of their own, and
-#: UnsubscribeURL lets whoever reads it end the subscription.
+#: What is kept of the envelope. Message, MessageId and Timestamp have places of their own; SNS does not
+#: sign MessageAttributes; UnsubscribeURL lets whoever reads it end the subscription.
 _KEPT = (
     "Type",
     "TopicArn",
     "Subject",
-    "MessageAttributes",
     "SignatureVersion",
     "Signature",
     "SigningCertURL",

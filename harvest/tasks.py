@@ -115,8 +115,15 @@ def record_event(messages: Sequence[Mapping[str, str]]) -> int | None:
 
     What can't be verified yet is tried again, alone.
     """
+    read = [SqsMessage.from_task(message) for message in messages]
     try:
-        return recording.record([SqsMessage.from_task(message) for message in messages]).run_id
+        return recording.record(read).run_id
+    except recording.SeveralRuns:
+        # A consumer of an older version could not read them, and packed them together.
+        results, unverified = recording.record_all(read)
+        if unverified is not None:
+            raise unverified from None
+        return max(filter(None, (result.run_id for result in results)))
     except recording.NotVerified as error:
         # What is stored shows in the run's status at once, and doesn't wait with the rest.
         if error.recorded.run_id is not None:

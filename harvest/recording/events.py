@@ -37,6 +37,10 @@ class Recorded:
     rejected: int = 0
 
 
+class SeveralRuns(ValueError):
+    """The messages of one call are of more than one run."""
+
+
 class NotVerified(Exception):
     """Some messages can't be verified yet. All others of the call are stored.
 
@@ -62,7 +66,7 @@ def record(messages: Sequence[SqsMessage], *, trusted: bool = False) -> Recorded
     ``trusted``: they are believed without SNS's signature.
 
     Raises:
-        ValueError: the messages are of more than one run.
+        SeveralRuns: the messages are of more than one run. None is stored: see ``record_all``.
         NotVerified: some messages can't be verified yet; all others are stored. Like what else
             TransientError stands for, it heals: the same call is worth repeating.
     """
@@ -84,7 +88,7 @@ def record(messages: Sequence[SqsMessage], *, trusted: bool = False) -> Recorded
         except Exception:  # a fault of the parser, which must not stop the others
             refused.append((message, RejectedMessage.Reason.FAULT, traceback.format_exc()))
     if len({event.key for _, event in parsed}) > 1:
-        raise ValueError("the messages are of more than one run")
+        raise SeveralRuns("the messages are of more than one run")
 
     result = _record_events(parsed)
     for message, reason, error_text in refused:

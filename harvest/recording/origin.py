@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 
 from harvest.certificates import Certificates, CertificateUnavailable
-from harvest.errors import Malformed, MalformedMessage
+from harvest.errors import Malformed, MalformedMessage, excerpt
 from harvest.signing import Certificate, certificate_url, check_body, check_signature
 from harvest.sns import SqsMessage, Verify, is_enveloped
 
@@ -47,7 +47,7 @@ class Verifier:
         if body["TopicArn"] not in settings.RIKOLTI_EVENTS_TOPIC_ARNS:
             raise MalformedMessage(
                 Malformed.UNKNOWN_TOPIC,
-                f"{str(body['TopicArn'])[:300]!r} is not in RIKOLTI_EVENTS_TOPIC_ARNS",
+                f"{excerpt(body['TopicArn'])} is not in RIKOLTI_EVENTS_TOPIC_ARNS",
             )
         check_signature(body, self._certificate(certificate_url(body)), message.sent_at)
 

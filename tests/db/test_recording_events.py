@@ -248,7 +248,7 @@ def test_record_nothing() -> None:
 
 
 def test_record_messages_of_two_runs_is_a_mistake_of_the_caller() -> None:
-    with pytest.raises(ValueError, match="more than one run"):
+    with pytest.raises(recording.SeveralRuns):
         record(message(dag_run_id="a"), message(dag_run_id="b"))
 
     assert not HarvestRun.objects.exists()

@@ -209,7 +209,7 @@ def test_message_is_deleted_only_when_it_is_stored(sqs: StubbedSqs, monkeypatch:
     def refuse(*args: object) -> None:
         raise OperationalError("the database is away")
 
-    monkeypatch.setattr("harvest.recording.record", refuse)
+    monkeypatch.setattr("harvest.recording.several.record", refuse)
     with pytest.raises(OperationalError, match="the database is away"):
         redrive.go_on(one)
 
@@ -227,7 +227,7 @@ def test_message_that_cannot_be_verified_stays(sqs: StubbedSqs, monkeypatch: Any
             return record(messages)
         raise NotVerified("no certificate", messages)
 
-    monkeypatch.setattr("harvest.recording.record", verify_none)
+    monkeypatch.setattr("harvest.recording.several.record", verify_none)
     sqs.answer(
         "delete_message_batch", {"Successful": [], "Failed": []},
         {"QueueUrl": "http://127.0.0.1/0/rikolti-events-dlq",
@@ -334,7 +334,7 @@ def test_fault_of_ours_ends_it(sqs: StubbedSqs, monkeypatch: pytest.MonkeyPatch)
     def fail(*args: object) -> None:
         raise KeyError("a secret")
 
-    monkeypatch.setattr("harvest.recording.record", fail)
+    monkeypatch.setattr("harvest.recording.several.record", fail)
     with pytest.raises(KeyError):
         redrive.go_on(one)
 

@@ -13,7 +13,8 @@ from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from harvest import tasks
+from harvest import airflow, tasks
+from harvest.batching import group_by_run
 from harvest.models import HarvestRun, RejectedMessage
 from harvest.recording import Recorded
 from tests.factories import complete, message, sqs_message
@@ -89,13 +90,33 @@ def test_record_event_is_repeated_until_the_database_is_back(
     assert outcomes == []
 
 
-def test_record_event_is_not_repeated_for_a_fault() -> None:
-    of_two_runs = [message(dag_run_id=run).to_task() for run in "ab"]
+def test_record_event_is_not_repeated_for_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(messages: Any) -> Recorded:
+        raise ValueError("a fault")
 
-    result = tasks.record_event.apply(args=(of_two_runs,))
+    monkeypatch.setattr("harvest.recording.record", fail)
+
+    result = tasks.record_event.apply(args=([message().to_task()],))
 
     assert result.failed()
     assert isinstance(result.result, ValueError)
+
+
+def test_record_event_records_what_an_older_consumer_could_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It packs such messages together: the worker that can read them finds events of several runs."""
+    of_the_next_version = [message(dag_run_id=run, version="2.0") for run in "abc"]
+    (batch,) = group_by_run([*of_the_next_version, sqs_message("not JSON")])
+    monkeypatch.setattr(airflow, "_VERSIONS", ("1.0", 1.0, "2.0"))
+
+    run_id = tasks.record_event([each.to_task() for each in batch.messages])
+    told = tasks.recompute_run_status(run_id)
+
+    runs = HarvestRun.objects.order_by("dag_run_id")
+    assert [(run.dag_run_id, run.recompute_due_at) for run in runs] == [(run, None) for run in "abc"]
+    assert told == f"run {runs[2].pk}: running"
+    assert RejectedMessage.objects.count() == 1
 
 
 @pytest.mark.parametrize("task", ALL, ids=lambda task: task.name)

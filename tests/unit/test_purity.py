@@ -68,6 +68,7 @@ ORDER = (
     "recording.identity",
     "recording.rejected",
     "recording.events",
+    "recording.several",
     "recording.forgetting",
     "recording.filling",
     "recording.listed",

@@ -153,8 +153,10 @@ def test_flipped_bit_anywhere_is_refused() -> None:
 
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_flipped_bit_with_a_fitting_digest_changes_nothing_that_is_kept(version: str) -> None:
-    """The unsubscribe URL is not signed: it is the one thing in which a bit can go unseen."""
-    message = signed(version=version, **SHORT)
+    """The unsubscribe URL and what comes after it here, the attributes, are not signed: in them alone a
+    bit can go unseen."""
+    attributes = {"k": {"Type": "String", "Value": "v"}}
+    message = signed(version=version, MessageAttributes=attributes, **SHORT)
     original = believe(message)
     bodies = ((index, altered(message, body)) for index, body in flips(message.body))
 

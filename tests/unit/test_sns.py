@@ -100,12 +100,14 @@ def test_parse_notification_in_its_envelope() -> None:
     }
 
 
-def test_parse_notification_in_its_envelope_keeps_message_attributes() -> None:
+def test_parse_notification_keeps_nothing_that_is_not_signed() -> None:
     attributes = {"kind": {"Type": "String", "Value": "event"}}
+    body = sns_body({}, message_id="cf997318", MessageAttributes=attributes)
 
-    notification = parse_notification(sqs_message(sns_body({}, MessageAttributes=attributes)))
+    notification = parse_notification(sqs_message(body))
 
-    assert notification.envelope["MessageAttributes"] == attributes
+    assert notification == parse_notification(sqs_message(sns_body({}, message_id="cf997318")))
+    assert "UnsubscribeURL" not in notification.envelope
 
 
 def test_parse_notification_timestamp_of_whole_seconds() -> None:
