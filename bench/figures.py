@@ -38,7 +38,12 @@ def table(figures: Sequence[Figure]) -> str:
     """Return the figures as aligned lines: name, value, goal, whether it is met."""
     verdicts = {True: "met", False: "NOT MET", None: ""}
     rows = [
-        (figure.name, f"{figure.value:,.2f} {figure.unit}".strip(), figure.goal, verdicts[figure.met])
+        (
+            figure.name,
+            f"{_written(figure.value)} {figure.unit}".strip(),
+            figure.goal,
+            verdicts[figure.met],
+        )
         for figure in figures
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
@@ -46,6 +51,10 @@ def table(figures: Sequence[Figure]) -> str:
         f"{name:<{widths[0]}}  {value:>{widths[1]}}  {goal:<{widths[2]}}  {verdict}".rstrip()
         for name, value, goal, verdict in rows
     )
+
+
+def _written(value: float) -> str:
+    return f"{value:,.2f}" if value == 0 or abs(value) >= 0.1 else f"{value:.2g}"
 
 
 def save(figures: Sequence[Figure], path: Path) -> None:

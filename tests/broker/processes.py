@@ -1,4 +1,5 @@
-"""Starts and ends the real processes, with the command lines of the Procfile."""
+"""Starts and ends the real processes: what the lines of the Procfile start, without the sentence that
+`python -m avram` makes of a wrong setting."""
 
 from __future__ import annotations
 

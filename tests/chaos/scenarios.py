@@ -67,6 +67,12 @@ class Scenario:
     holds_long: bool = False
     beat: bool = False
 
+    @property
+    def breaks_requests(self) -> bool:
+        """Return whether requests to SQS are sure to be broken, which shows in no log when they are slow or
+        done twice. The proxy counts them."""
+        return all(set(group) & set(faults.QUEUES) for group in self.groups)
+
     def visibility_timeout(self, n_bodies: int) -> int:
         """Return seconds: more than a busy machine needs for what a worker holds. With fewer, all is
         delivered again and again, and no end of it."""
@@ -148,10 +154,15 @@ class Outcome:
     """A line of the table."""
 
     name: str
-    injected: int
+    faults: int
+    requests_broken: int
     count: Count
     depths: dict[str, int]
     seconds: float
+
+    @property
+    def injected(self) -> int:
+        return self.faults + self.requests_broken
 
     @property
     def is_right(self) -> bool:
@@ -168,7 +179,7 @@ class Play:
         self.world = world
         self.bodies = bodies
         self.expected = expect(bodies, hostile)
-        self.injected = 0
+        self._faults = 0
         self._sent = 0
         self._started = time.monotonic()
         self._deadline = self._started + patience(len(bodies))
@@ -199,7 +210,7 @@ class Play:
             assert world.beat.is_alive, world.beat.log
             wait_until(lambda: self._sweeps() > sweeps, "beat to go on sweeping", 30)
         requests = world.queue_proxy.broken() - broken_before
-        return Outcome(scenario.name, self.injected + requests, result, left, seconds)
+        return Outcome(scenario.name, self._faults, requests, result, left, seconds)
 
     @property
     def _seconds(self) -> float:
@@ -211,7 +222,7 @@ class Play:
             seconds = 0  # that lasts until PostgreSQL sees it
         names = ", ".join(fault.__name__ for fault in broken)
         logger.info("%4.0f s  %s for %.1f s", self._seconds, names, seconds)
-        self.injected += len(broken)
+        self._faults += len(broken)
         with ExitStack() as stack:
             for fault in broken:
                 stack.enter_context(fault(self.world))

@@ -63,4 +63,5 @@ def test_nothing_is_lost(scenario: Scenario, world: World, outcomes: list[Outcom
     assert outcome.is_right, outcome
     missing = [evidence for evidence in scenario.evidence if not evidence(world)]
     assert missing == [], "these faults did not come through"
+    assert outcome.requests_broken or not scenario.breaks_requests, "no request to SQS was broken"
     assert world.worker.is_alive

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from io import StringIO
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -235,16 +236,24 @@ def test_rikolti_status_when_the_database_goes_away_says_so_without_it(sqs: Sqs)
     assert len(sqs.received) == 10
 
 
-def test_rikolti_status_while_no_certificate_can_be_fetched_deletes_nothing_of_it(
-    sqs: Sqs, settings: Settings, monkeypatch: pytest.MonkeyPatch, sns_server: SnsServer
-) -> None:
-    clock = iter(range(0, 1_000, 10))  # long after the failure, each time it looks
+@pytest.fixture
+def no_certificate(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, sns_server: SnsServer
+) -> SnsServer:
+    """SNS's server, which is away."""
+    clock = count(0, 10)  # long after the failure, each time it looks
     monkeypatch.setattr(origin, "certificates", Certificates(lambda: next(clock)))
     settings.RIKOLTI_VERIFY_SIGNATURES = True
     settings.RIKOLTI_EVENTS_TOPIC_ARNS = [TOPIC_ARN]
+    sns_server.away = True
+    return sns_server
+
+
+def test_rikolti_status_while_no_certificate_can_be_fetched_deletes_nothing_of_it(
+    sqs: Sqs, no_certificate: SnsServer
+) -> None:
     messages = [signed(), message()]
     sqs.send(messages)
-    sns_server.away = True
 
     with pytest.raises(
         CommandError, match=r"^0 messages.*then not verified yet, 2 of 2: https://sns.*run this again"
@@ -252,8 +261,32 @@ def test_rikolti_status_while_no_certificate_can_be_fetched_deletes_nothing_of_i
         rikolti_status()
 
     assert len(sqs.received) == 2
-    sns_server.away = False
+    no_certificate.away = False
     sqs.send(messages)
     assert rikolti_status() == [
         "2 messages: 1 events recorded, 0 seen before, 1 rejected; 1 runs (1 running)"
     ]
+
+
+@pytest.mark.usefixtures("no_certificate")
+def test_rikolti_status_takes_what_needs_no_certificate_however_much_waits_for_one(sqs: Sqs) -> None:
+    waiting = [signed(event={"dag_run_id": f"run {number}"}) for number in range(11)]
+    sqs.send([*waiting, *(sqs_message(text) for text in ("not JSON", "nor this"))])
+
+    with pytest.raises(
+        CommandError, match=r"^2 messages: 0 events recorded.* 2 rejected.*run this again"
+    ):
+        rikolti_status()
+
+    assert len(sqs.received) == 11
+
+
+@pytest.mark.usefixtures("no_certificate")
+def test_rikolti_status_ends_when_the_queue_shows_again_what_waits(sqs: Sqs) -> None:
+    waiting = [signed() for _ in range(10)]
+    sqs.send([*waiting, *waiting, *waiting])
+
+    with pytest.raises(CommandError, match="not verified yet"):
+        rikolti_status()
+
+    assert len(sqs.waits) == 2

@@ -11,7 +11,6 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from harvest import recording
-from harvest.batching import group_by_run
 from harvest.models import HarvestRun
 from harvest.rawqueue import RawQueue
 
@@ -53,21 +52,29 @@ class Command(BaseCommand):
         self.stdout.write(self._summary())
 
     def _drain(self, queue: RawQueue, wait: int) -> None:
+        unverified: recording.NotVerified | None = None
+        waiting: set[str] = set()
         while messages := queue.receive(wait):
-            for batch in group_by_run(messages):
-                result = recording.record(batch.messages)
-                if result.run_id is not None:
-                    recording.recompute(result.run_id)
-                    self.run_ids.add(result.run_id)
+            if all(message.message_id in waiting for message in messages):
+                break  # the queue has shown them again: there is nothing else
+            results, error = recording.record_all(messages)
+            unverified = error or unverified
+            held = error.messages if error else ()
+            waiting.update(message.message_id for message in held)
+            safe = [message for message in messages if message not in held]
+            for result in results:
                 self.totals.update(
                     recorded=result.recorded,
                     duplicates=result.duplicates,
                     rejected=result.rejected,
                 )
-            queue.delete(messages)
-            self.totals["messages"] += len(messages)
-            if self.totals["messages"] % 100 < len(messages):
+            self.run_ids.update(result.run_id for result in results if result.run_id is not None)
+            queue.delete(safe)
+            self.totals["messages"] += len(safe)
+            if self.totals["messages"] % 100 < len(safe):
                 self.stdout.write(f"{self.totals['messages']} messages …")
+        if unverified is not None:
+            raise unverified
 
     def _summary(self) -> str:
         statuses = Counter(
