@@ -53,8 +53,10 @@ def table(figures: Sequence[Figure]) -> str:
     )
 
 
-def _written(value: float) -> str:
-    return f"{value:,.2f}" if value == 0 or abs(value) >= 0.1 else f"{value:.2g}"
+def _written(figure: Figure) -> str:
+    """Return the value with its unit. Of less than a tenth two digits count, however small it is."""
+    small = 0 < abs(figure.value) < 0.1
+    return f"{figure.value:{'.2g' if small else ',.2f'}} {figure.unit}".strip()
 
 
 def save(figures: Sequence[Figure], path: Path) -> None:

@@ -69,8 +69,8 @@ class Scenario:
 
     @property
     def breaks_requests(self) -> bool:
-        """Return whether requests to SQS are sure to be broken, which shows in no log when they are slow or
-        done twice. The proxy counts them."""
+        """Return whether requests to SQS are sure to be broken. That some are slow, or done twice, is in
+        no log; the proxy counts them."""
         return all(set(group) & set(faults.QUEUES) for group in self.groups)
 
     def visibility_timeout(self, n_bodies: int) -> int:
