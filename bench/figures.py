@@ -37,15 +37,7 @@ class Figure:
 def table(figures: Sequence[Figure]) -> str:
     """Return the figures as aligned lines: name, value, goal, whether it is met."""
     verdicts = {True: "met", False: "NOT MET", None: ""}
-    rows = [
-        (
-            figure.name,
-            f"{_written(figure.value)} {figure.unit}".strip(),
-            figure.goal,
-            verdicts[figure.met],
-        )
-        for figure in figures
-    ]
+    rows = [(figure.name, _written(figure), figure.goal, verdicts[figure.met]) for figure in figures]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join(
         f"{name:<{widths[0]}}  {value:>{widths[1]}}  {goal:<{widths[2]}}  {verdict}".rstrip()
