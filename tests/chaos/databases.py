@@ -149,14 +149,18 @@ class Postgres:
         with self._connect() as connection:
             connection.execute(statement)
 
-    def end_sessions(self) -> None:
-        """Cut all connections, as an administrator does."""
-        self.rows(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {self._others}")
+    def end_sessions(self) -> bool:
+        """Cut all connections, as an administrator does. Return whether there were any."""
+        ended = self.rows(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {self._others}")
+        return bool(ended)
 
-    def kill_session(self) -> None:
-        """Kill one session's process: PostgreSQL ends all others, and recovers."""
-        for (pid,) in self.rows(f"SELECT pid FROM pg_stat_activity WHERE {self._others} LIMIT 1"):
+    def kill_session(self) -> bool:
+        """Kill one session's process: PostgreSQL ends all others, and recovers. Return whether there was
+        one."""
+        pids = self.rows(f"SELECT pid FROM pg_stat_activity WHERE {self._others} LIMIT 1")
+        for (pid,) in pids:
             os.kill(pid, signal.SIGKILL)
+        return bool(pids)
 
     @contextmanager
     def crossing_locks(self, first: str, second: str) -> Iterator[None]:

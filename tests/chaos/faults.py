@@ -22,6 +22,9 @@ logger = logging.getLogger("chaos")
 #: An idle worker notices that the monitor is gone with its next heartbeat.
 HEARTBEAT_SECONDS = 3
 
+#: Just after another fault there may be no session to end: what a worker tries again waits a while.
+SESSION_SECONDS = 10
+
 Fault = Callable[[World], AbstractContextManager[None]]
 
 # --- processes ------------------------------------------------------------------------------------
@@ -71,14 +74,21 @@ def database_restarted(world: World) -> Iterator[None]:
 
 @contextmanager
 def database_session_killed(world: World) -> Iterator[None]:
-    _postgres(world).kill_session()
+    _strike(_postgres(world).kill_session)
     yield
 
 
 @contextmanager
 def sessions_ended(world: World) -> Iterator[None]:
-    _postgres(world).end_sessions()
+    _strike(_postgres(world).end_sessions)
     yield
+
+
+def _strike(end: Callable[[], bool]) -> None:
+    """End what there is as soon as there is something. In vain, no log says so, which fails."""
+    until = time.monotonic() + SESSION_SECONDS
+    while not end() and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 @contextmanager
