@@ -56,7 +56,7 @@ class Command(BaseCommand):
         waiting: set[str] = set()
         while messages := queue.receive(wait):
             if all(message.message_id in waiting for message in messages):
-                break  # the queue has shown them again: there is nothing else
+                break  # the queue shows them again: what may be behind them is for the next time
             results, error = recording.record_all(messages)
             unverified = error or unverified
             held = error.messages if error else ()
