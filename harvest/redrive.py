@@ -234,13 +234,11 @@ def _record_some(sqs: SQSClient, redrive: Redrive, dead: Queue, most: int) -> bo
     """Record up to ten raw messages, then delete them. Return whether there were any."""
     queue = RawQueue(dead.url, sqs)
     messages = queue.receive(WAIT_SECONDS, most)
-    results, unverified = recording.record_all(messages)
-    waiting = unverified.messages if unverified else ()
-    safe = [message for message in messages if message not in waiting]
-    queue.delete(safe)
-    _count(redrive, taken=len(safe), rejected=sum(result.rejected for result in results))
-    if unverified is not None:
-        raise unverified
+    result = recording.record_all(messages)
+    queue.delete(result.safe)
+    _count(redrive, taken=len(result.safe), rejected=sum(batch.rejected for batch in result.batches))
+    if result.unverified is not None:
+        raise result.unverified
     return bool(messages)
 
 

@@ -120,10 +120,10 @@ def record_event(messages: Sequence[Mapping[str, str]]) -> int | None:
         return recording.record(read).run_id
     except recording.SeveralRuns:
         # A consumer of an older version could not read them, and packed them together.
-        results, unverified = recording.record_all(read)
-        if unverified is not None:
-            raise unverified from None
-        return max(filter(None, (result.run_id for result in results)))
+        result = recording.record_all(read)
+        if result.unverified is not None:
+            raise result.unverified from None
+        return max(filter(None, (batch.run_id for batch in result.batches)), default=None)
     except recording.NotVerified as error:
         # What is stored shows in the run's status at once, and doesn't wait with the rest.
         if error.recorded.run_id is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from harvest.batching import group_by_run
 from harvest.recording.events import NotVerified, Recorded, record
@@ -10,17 +11,28 @@ from harvest.recording.runs import recompute
 from harvest.sns import SqsMessage
 
 
-def record_all(messages: Iterable[SqsMessage]) -> tuple[list[Recorded], NotVerified | None]:
+@dataclass(frozen=True, slots=True)
+class RecordedAll:
+    """What became of messages of any runs, batch by batch.
+
+    ``safe`` are those that are stored, as events or as rejected messages: they may be deleted. Where
+    some can't be verified yet, ``unverified`` is the error of the last such batch, with all that wait.
+    """
+
+    batches: Sequence[Recorded]
+    safe: Sequence[SqsMessage]
+    unverified: NotVerified | None
+
+
+def record_all(messages: Sequence[SqsMessage]) -> RecordedAll:
     """Store messages, and make each of their runs tell what its stored events say.
 
-    Returns:
-        What became of each batch, and if some can't be verified yet, the error of the last such batch
-        with all messages that wait. They stop no other.
+    What can't be verified yet stops no other.
 
     Raises:
         Error of the database: it is away. What was stored stays; the same call is worth repeating.
     """
-    results: list[Recorded] = []
+    batches: list[Recorded] = []
     waiting: list[SqsMessage] = []
     unverified: NotVerified | None = None
     for batch in group_by_run(messages):
@@ -32,5 +44,6 @@ def record_all(messages: Iterable[SqsMessage]) -> tuple[list[Recorded], NotVerif
             unverified = NotVerified(str(error), waiting)
         if result.run_id is not None:
             recompute(result.run_id)
-        results.append(result)
-    return results, unverified
+        batches.append(result)
+    safe = [message for message in messages if message not in waiting]
+    return RecordedAll(batches, safe, unverified)

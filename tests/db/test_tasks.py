@@ -119,6 +119,20 @@ def test_record_event_records_what_an_older_consumer_could_not_read(
     assert RejectedMessage.objects.count() == 1
 
 
+def test_record_event_of_several_runs_none_of_which_can_be_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*args: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("harvest.recording.events._store", fail)
+
+    run_id = tasks.record_event([message(dag_run_id=run).to_task() for run in "ab"])
+
+    assert run_id is None
+    assert RejectedMessage.objects.filter(reason="fault").count() == 2
+
+
 @pytest.mark.parametrize("task", ALL, ids=lambda task: task.name)
 def test_task_leaves_the_queue_when_it_has_ended(task: Task[Any, Any]) -> None:
     assert task.acks_late

@@ -57,21 +57,21 @@ class Command(BaseCommand):
         while messages := queue.receive(wait):
             if all(message.message_id in waiting for message in messages):
                 break  # the queue shows them again: what may be behind them is for the next time
-            results, error = recording.record_all(messages)
-            unverified = error or unverified
-            held = error.messages if error else ()
-            waiting.update(message.message_id for message in held)
-            safe = [message for message in messages if message not in held]
-            for result in results:
+            result = recording.record_all(messages)
+            if result.unverified is not None:
+                unverified = result.unverified
+                waiting.update(message.message_id for message in unverified.messages)
+            for batch in result.batches:
                 self.totals.update(
-                    recorded=result.recorded,
-                    duplicates=result.duplicates,
-                    rejected=result.rejected,
+                    recorded=batch.recorded,
+                    duplicates=batch.duplicates,
+                    rejected=batch.rejected,
                 )
-            self.run_ids.update(result.run_id for result in results if result.run_id is not None)
-            queue.delete(safe)
-            self.totals["messages"] += len(safe)
-            if self.totals["messages"] % 100 < len(safe):
+                if batch.run_id is not None:
+                    self.run_ids.add(batch.run_id)
+            queue.delete(result.safe)
+            self.totals["messages"] += len(result.safe)
+            if self.totals["messages"] % 100 < len(result.safe):
                 self.stdout.write(f"{self.totals['messages']} messages …")
         if unverified is not None:
             raise unverified
