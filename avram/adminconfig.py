@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.apps import AppConfig
+from django.contrib import admin
 from django.contrib.admin.apps import SimpleAdminConfig
 from django.contrib.admin.checks import check_admin_app, check_dependencies
 from django.core.checks import CheckMessage, Tags, register
@@ -19,7 +20,5 @@ class LazyAdminConfig(SimpleAdminConfig):
 
 def check_pages(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Check the pages as Django does, and load them before: checks run in no certain order."""
-    from django.contrib import admin
-
     admin.autodiscover()
     return check_admin_app(app_configs, **kwargs)

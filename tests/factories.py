@@ -131,14 +131,14 @@ def make_run(**fields: Any) -> HarvestRun:
     return HarvestRun.objects.create(**{**defaults, **fields})
 
 
-def fill_up_runs(number: int, **fields: Callable[[int], Any]) -> None:
-    """Make runs of many DAGs and hosts, until there are so many; each field is that of a run's index."""
+def fill_up_runs(number: int, fields: Callable[[int], dict[str, Any]]) -> None:
+    """Make runs of many DAGs and hosts, until there are so many, with the fields that an index gives."""
     HarvestRun.objects.bulk_create(
         HarvestRun(
             dag_id=f"dag {index % (number // 50)}",
             dag_run_id=f"{index}",
             host=f"https://airflow-{index % (number // 50)}.example.org",
-            **{name: value(index) for name, value in fields.items()},
+            **fields(index),
         )
         for index in range(HarvestRun.objects.count(), number)
     )

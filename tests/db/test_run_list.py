@@ -202,9 +202,11 @@ def test_queries_are_the_same_for_many_runs(
     def queries(number: int) -> int:
         factories.fill_up_runs(
             number,
-            collection=lambda _: collection,
-            logical_date=lambda _: START,
-            last_heard_at=lambda index: START + timedelta(minutes=index),
+            lambda index: {
+                "collection": collection,
+                "logical_date": START,
+                "last_heard_at": START + timedelta(minutes=index),
+            },
         )
         with CaptureQueriesContext(connection) as captured:
             assert staff.get(RUNS, query, headers=headers).status_code == 200

@@ -128,11 +128,13 @@ def test_run_of_10_000_runs_takes_no_more_queries_than_one_of_100(
     for number in (100, 10_000):
         factories.fill_up_runs(
             number,
-            collection=lambda _: collection,
-            target_version=lambda index: f"27551/{index}/",
-            status=lambda _: "succeeded",
-            logical_date=lambda index: START - timedelta(minutes=index),
-            last_heard_at=lambda index: START - timedelta(minutes=index),
+            lambda index: {
+                "collection": collection,
+                "target_version": f"27551/{index}/",
+                "status": "succeeded",
+                "logical_date": START - timedelta(minutes=index),
+                "last_heard_at": START - timedelta(minutes=index),
+            },
         )
         rows_read[0] = 0
         with CaptureQueriesContext(connection) as queries:

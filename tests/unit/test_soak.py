@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.figures import Figure, table
+from bench.figures import Figure
 from bench.soak import logs, memory, scraped
 from local import demo
 from local.scripts import scripts
@@ -142,16 +142,3 @@ def test_demo_plays_until_it_is_over_and_counts_what_it_published(
     assert playing.counts["rejected"] == len(topic.published) - len(events) >= 2
     assert playing.counts["runs"] >= len({event["dag_run_id"] for event in events}) > 6
     assert playing.counts["failures"] == 0
-
-
-# --- How figures are written ----------------------------------------------------------------------
-
-
-def test_small_figure_is_not_written_as_nothing() -> None:
-    figures = [Figure("cost of a day", 0.0034, "USD"), Figure("none", 0), Figure("all", 1234.5, "x")]
-
-    assert [line.split()[-2:] for line in table(figures).splitlines()] == [
-        ["0.0034", "USD"],
-        ["none", "0.00"],
-        ["1,234.50", "x"],
-    ]
