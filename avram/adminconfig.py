@@ -1,4 +1,5 @@
-"""Django's admin, whose pages are loaded with the URLs: workers show none, and hold 20 MB less."""
+"""Django's admin, whose pages are loaded with the URLs. A worker shows none, and holds 20 MB less until
+it writes a notice, which has the address of one."""
 
 from __future__ import annotations
 

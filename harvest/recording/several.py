@@ -16,7 +16,7 @@ class RecordedAll:
     """What became of messages of any runs, batch by batch.
 
     ``safe`` are those that are stored, as events or as rejected messages: they may be deleted. Where
-    some can't be verified yet, ``unverified`` is the error of the last such batch, with all that wait.
+    some can't be verified yet, ``unverified`` says why of the first, and has all that wait.
     """
 
     batches: Sequence[Recorded]
@@ -33,17 +33,25 @@ def record_all(messages: Sequence[SqsMessage]) -> RecordedAll:
         Error of the database: it is away. What was stored stays; the same call is worth repeating.
     """
     batches: list[Recorded] = []
-    waiting: list[SqsMessage] = []
-    unverified: NotVerified | None = None
+    errors: list[NotVerified] = []
     for batch in group_by_run(messages):
         try:
             result = record(batch.messages)
         except NotVerified as error:
             result = error.recorded
-            waiting.extend(error.messages)
-            unverified = NotVerified(str(error), waiting)
+            errors.append(error)
         if result.run_id is not None:
             recompute(result.run_id)
         batches.append(result)
+    unverified = _as_one(errors)
+    waiting = unverified.messages if unverified else ()
     safe = [message for message in messages if message not in waiting]
     return RecordedAll(batches, safe, unverified)
+
+
+def _as_one(errors: Sequence[NotVerified]) -> NotVerified | None:
+    if len(errors) < 2:
+        return errors[0] if errors else None
+    waiting = [message for error in errors for message in error.messages]
+    more = len(waiting) - len(errors[0].messages)
+    return NotVerified(f"{errors[0]}; and {more} of other runs", waiting)

@@ -85,7 +85,7 @@ def sessions_ended(world: World) -> Iterator[None]:
 
 
 def _strike(end: Callable[[], bool]) -> None:
-    """End what there is as soon as there is something. In vain, no log says so, which fails."""
+    """End what there is as soon as there is something. In vain, it is as if nothing had gone wrong."""
     until = time.monotonic() + SESSION_SECONDS
     while not end() and time.monotonic() < until:
         time.sleep(0.1)

@@ -293,6 +293,45 @@ def test_task_stores_at_once_and_repeats_only_what_is_left(
     assert RejectedMessage.objects.get().times_seen == 1
 
 
+def test_task_of_several_runs_repeats_only_what_is_left(
+    sns: SnsServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording.record([signed(event={"dag_run_id": "before"})])
+    left = signed(event={"dag_run_id": "c"}, SigningCertURL=certificate_at(1))
+    messages = [signed(event={"dag_run_id": "a"}), left, signed(event={"dag_run_id": "b"})]
+    sns.answers[path_of(certificate_at(1))] = serve(certificate())
+    calls: list[list[str]] = []
+    record = recording.record
+
+    def watch(messages: Any) -> recording.Recorded:
+        calls.append([message.message_id for message in messages])
+        sns.away = len(calls) < 2
+        clock.now += AWAY_SECONDS
+        return record(messages)
+
+    monkeypatch.setattr(recording, "record", watch)
+
+    result = tasks.record_event.apply(args=([message.to_task() for message in messages],))
+
+    assert result.result == HarvestRun.objects.get(dag_run_id="c").pk
+    assert calls == [[message.message_id for message in messages], [left.message_id]]
+    runs = HarvestRun.objects.exclude(dag_run_id="before").order_by("dag_run_id")
+    assert list(runs.values_list("dag_run_id", flat=True)) == ["a", "b", "c"]
+    assert not RejectedMessage.objects.exists()
+
+
+def test_error_of_several_runs_tells_of_all_that_wait(away: SnsServer) -> None:
+    messages = [signed(event={"dag_run_id": run}) for run in "abc"]
+
+    result = recording.record_all(messages)
+
+    assert result.safe == []
+    assert result.unverified is not None
+    assert list(result.unverified.messages) == messages
+    assert str(result.unverified).startswith("not verified yet, 1 of 1: https://sns")
+    assert str(result.unverified).endswith("; and 2 of other runs")
+
+
 def test_not_verified_tells_no_body(away: SnsServer) -> None:
     with pytest.raises(recording.NotVerified) as caught:
         recording.record([signed(event={"rikolti_message": {"secret": "of the body"}})])

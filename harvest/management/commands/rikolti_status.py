@@ -16,6 +16,10 @@ from harvest.rawqueue import RawQueue
 
 RUN_AGAIN = "What was not recorded is still on the queue: run this again."
 
+#: After so many receives in a row that brought only what can't be verified yet, no more is asked for:
+#: each takes messages nearer to the dead letters.
+MOST_IN_VAIN = 2
+
 
 class Command(BaseCommand):
     help = (
@@ -44,7 +48,8 @@ class Command(BaseCommand):
         except (BotoCoreError, ClientError) as error:
             raise CommandError(f"{self._summary()}; then the queue failed: {error}") from error
         except recording.NotVerified as error:
-            raise CommandError(f"{self._counts()}; then {error}. {RUN_AGAIN}") from error
+            left = self.totals["waiting"]
+            raise CommandError(f"{self._counts()}, {left} left; then {error}. {RUN_AGAIN}") from error
         except recording.TransientError as error:
             raise CommandError(
                 f"{self._counts()}; then the database failed: {error}. {RUN_AGAIN}"
@@ -53,14 +58,12 @@ class Command(BaseCommand):
 
     def _drain(self, queue: RawQueue, wait: int) -> None:
         unverified: recording.NotVerified | None = None
-        waiting: set[str] = set()
-        while messages := queue.receive(wait):
-            if all(message.message_id in waiting for message in messages):
-                break  # the queue shows them again: what may be behind them is for the next time
+        in_vain = 0
+        while in_vain < MOST_IN_VAIN and (messages := queue.receive(wait)):
             result = recording.record_all(messages)
-            if result.unverified is not None:
-                unverified = result.unverified
-                waiting.update(message.message_id for message in unverified.messages)
+            in_vain = 0 if result.safe else in_vain + 1
+            unverified = result.unverified or unverified
+            self.totals["waiting"] += len(messages) - len(result.safe)
             for batch in result.batches:
                 self.totals.update(
                     recorded=batch.recorded,
