@@ -23,7 +23,7 @@ from django.db import connection
 from django.test.utils import setup_test_environment
 
 from avram.environment import ROOT
-from fuzz import bodies, properties
+from fuzz import bodies, clock, properties
 from tests import environment
 
 #: The first stage begins with the real messages, and says nothing of coverage before it has had them.
@@ -130,11 +130,13 @@ def tables_stage(corpus: Path, inputs: int, seed: int) -> Counter[str]:
         recent.append(body)
         tried = [body]
         try:
-            counts[tables.check(body)] += 1
+            with clock.at_most(clock.TIMEOUT):
+                counts[tables.check(body)] += 1
             if len(recent) == tables.ON_A_PAGE:
                 tried, recent = recent, []
-                tables.check_pages(client, tried)
-        except Exception:
+                with clock.at_most(clock.PAGES_TIMEOUT):
+                    tables.check_pages(client, tried)
+        except (Exception, clock.TooLong):
             raise Finding(f"{traceback.format_exc()}\n{keep(tried)}") from None
         if number % PROGRESS == 0:
             print(f"{number:,} of {inputs:,} inputs on {connection.vendor} …", flush=True)

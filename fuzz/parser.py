@@ -1,7 +1,7 @@
 """The first stage: the pure modules, guided by coverage.
 
 A process of its own, since libFuzzer ends it: at the first input that breaks a promise, takes longer
-than TIMEOUT or more memory than MEMORY. Such an input is left in the folder as a file.
+than clock.TIMEOUT or more memory than MEMORY. Such an input is left in the folder as a file.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import atheris
 with atheris.instrument_imports(include=["harvest"]):
     from fuzz import properties
 
-from fuzz import bodies
+from fuzz import bodies, clock
 
-#: Seconds for one input, which takes a few milliseconds, and MiB for the process.
-TIMEOUT = 10
+#: MiB for the process.
 MEMORY = 1024
 
 #: Inputs between lines of progress.
@@ -51,7 +50,7 @@ def main(folder: Path, inputs: int, seed: int) -> None:
     options = (
         f"-seed={seed}",
         "-mutate_depth=1",  # one mutation at a time: bodies.mutate makes a few
-        f"-timeout={TIMEOUT}",
+        f"-timeout={clock.TIMEOUT}",
         f"-rss_limit_mb={MEMORY}",
         f"-max_len={bodies.MAX_LENGTH}",
         f"-dict={folder / 'words'}",

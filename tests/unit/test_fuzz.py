@@ -52,7 +52,7 @@ def test_planted_fault_is_found_and_kept(tmp_path: Path, fault: str, kept: str) 
     program = f"""
 import time
 from pathlib import Path
-from fuzz import parser, properties
+from fuzz import clock, parser, properties
 
 def parse(notification, original=properties.parse_event):
     if not isinstance(notification.content.get("rikolti_message"), dict):
@@ -60,7 +60,7 @@ def parse(notification, original=properties.parse_event):
     return original(notification)
 
 properties.parse_event = parse
-parser.TIMEOUT = 1
+clock.TIMEOUT = 1
 parser.main(Path({str(tmp_path)!r}), 5000, 1)
 """
 
@@ -68,6 +68,37 @@ parser.main(Path({str(tmp_path)!r}), 5000, 1)
 
     assert result.returncode != 0
     [file] = tmp_path.glob(kept)
+    assert file.stat().st_size > 0
+
+
+@pytest.mark.parametrize("step", ["check", "check_pages"])
+def test_input_that_takes_too_long_on_the_database_is_found_and_kept(tmp_path: Path, step: str) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "seed").write_text("not JSON")
+    program = f"""
+import time
+from pathlib import Path
+from fuzz import __main__ as fuzzer, clock
+
+def hang(*arguments):
+    try:
+        time.sleep(60)
+    except Exception:  # as a page would answer an error of its own
+        return "rejected"
+
+clock.TIMEOUT = clock.PAGES_TIMEOUT = 1
+with fuzzer.database():
+    from fuzz import tables
+    tables.{step} = hang
+    tables.ON_A_PAGE = 1
+    fuzzer.tables_stage(Path({str(tmp_path / "corpus")!r}), 1, 1)
+"""
+
+    result = run("-c", program, TEST_ENGINE="sqlite", VAR_DIR=str(tmp_path))
+
+    assert "TooLong: it took more than 1 s" in result.stderr
+    assert "A promise is broken. Look again" in result.stderr
+    [file] = (tmp_path / "fuzz").iterdir()
     assert file.stat().st_size > 0
 
 
