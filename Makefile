@@ -27,14 +27,15 @@ test-browser: $(READY) ## the tests in a browser, on SQLite
 	@$(BIN)/python -m local.browser $(SIGNED)
 	TEST_ENGINE=sqlite $(PYTEST) $(or $(TESTS),tests/browser) $(SIGNED)
 
-test-workers: $(READY) ## the tests with real workers, on SQLite
-	TEST_ENGINE=sqlite $(PYTEST) $(or $(TESTS),tests/broker) $(SIGNED)
+test-workers: $(READY) ## the tests with real workers, on SQLite but for those of the pipeline itself
+	TEST_ENGINE=sqlite $(PYTEST) $(or $(TESTS),tests/broker --ignore=tests/broker/test_pipeline.py) $(SIGNED)
 
 test-chaos: $(READY) ## the short chaos, which is of both databases
 	$(PYTEST) $(or $(TESTS),tests/chaos) $(SIGNED)
 
 test-postgresql: $(READY) ## the tests that have to do with a database, on PostgreSQL
-	TEST_ENGINE=postgresql $(PYTEST) $(or $(TESTS),tests/db tests/broker/test_pipeline.py tests/broker/test_database_away.py tests/broker/test_secrets.py) $(SIGNED)
+	TEST_ENGINE=postgresql $(PYTEST) $(or $(TESTS),-m "not one_database" tests/db tests/broker/test_pipeline.py \
+	  tests/broker/test_database_away.py tests/broker/test_secrets.py) $(SIGNED)
 
 coverage: $(READY) ## the tests again, one group after the other, and which lines they ran: it takes twice as long
 	@rm -f .coverage .coverage.*

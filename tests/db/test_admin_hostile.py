@@ -95,6 +95,7 @@ def assert_bounded(shown: dict[str, tuple[str, int]], usual: dict[str, tuple[str
         assert queries <= usual[name][1], name
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("kind", HUGE)
 def test_pages_of_a_huge_message(staff: Client, kind: str) -> None:
     rejected = factories.sqs_message("not JSON")
@@ -113,6 +114,7 @@ def test_pages_of_a_huge_message(staff: Client, kind: str) -> None:
     assert_bounded(pages(staff, of="huge"), usual)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "body",
     [

@@ -18,7 +18,7 @@ from django_celery_beat.models import ClockedSchedule, PeriodicTask
 from harvest.admin.schedules import next_run
 from harvest.tasks import reconcile_runs
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 LIST = reverse("admin:django_celery_beat_periodictask_changelist")
 

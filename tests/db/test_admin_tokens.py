@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.authtoken.models import Token
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 LIST = reverse("admin:authtoken_tokenproxy_changelist")
 ADD = reverse("admin:authtoken_tokenproxy_add")

@@ -19,7 +19,7 @@ from harvest.models import HarvestEvent, HarvestRun, Notice
 from tests import factories
 from tests.factories import HOST, task_error
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,7 @@ PATHS = [
     "/api/runs/{run_id}/events/",
 ]
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 
 @pytest.fixture

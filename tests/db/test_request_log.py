@@ -13,7 +13,7 @@ from structlog.contextvars import get_contextvars
 from harvest.admin.runs import HarvestRunAdmin
 from tests.logged import entries
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 RUNS = reverse("admin:harvest_harvestrun_changelist")
 

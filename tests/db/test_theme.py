@@ -16,7 +16,7 @@ from pytest_django import Settings
 from avram import theme
 from tests import factories
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 FLOWER = "https://flower.example.org/"
 admin.autodiscover()

@@ -23,7 +23,7 @@ from harvest.models import HarvestRun, QueueReading, Redrive
 from tests import factories
 from tests.browser.world import page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 
 def furnish(owner: User) -> None:
