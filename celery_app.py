@@ -1,4 +1,4 @@
-"""The Celery app: `celery -A celery_app worker` and `celery -A celery_app beat`.
+"""The Celery app, which `python -m avram worker` and `python -m avram beat` run.
 
 `celery -A celery_app:monitor flower` reads what the workers tell the monitoring broker, and
 `celery -A celery_app:monitor inspect active` asks them there.

@@ -25,22 +25,15 @@ def command(process: str) -> list[str]:
             "--workers", str(variables.WEB_CONCURRENCY.read()),
         ]  # fmt: skip
     if process == "worker":
-        concurrency = str(variables.WORKER_CONCURRENCY.read())
-        return [*_celery("celery_app"), "worker", "--concurrency", concurrency]
+        return ["avram.celeryprocess", "worker", f"--concurrency={variables.WORKER_CONCURRENCY.read()}"]
     if process == "beat":
-        return [*_celery("celery_app"), "beat"]
+        return ["avram.celeryprocess", "beat"]
     if process == "flower":
         return [
-            *_celery("celery_app:monitor"), "flower",
+            "celery", "-A", "celery_app:monitor", "flower",
             f"--address={variables.FLOWER_ADDRESS.read()}", f"--port={variables.FLOWER_PORT.read()}",
         ]  # fmt: skip
     raise SystemExit("usage: python -m avram web|worker|beat|flower [OPTION …]")
-
-
-def _celery(app: str) -> list[str]:
-    """Return Celery's own part. Its banner is for people, and no line of a log."""
-    quiet = ["--quiet"] if variables.LOG_FORMAT.read() == "json" else []
-    return ["celery", *quiet, "-A", app]
 
 
 def _in_url(address: str) -> str:

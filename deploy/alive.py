@@ -37,9 +37,9 @@ def name_of(process: Path) -> str | None:
         return None
     if "avram.wsgi" in words:
         return "web"
-    # Only as Celery's: `manage.py alive worker` is none.
-    names = [name for name in ("worker", "beat", "flower") if "celery" in words and name in words]
-    return names[0] if names else None
+    if {"celery", "avram.celeryprocess"}.isdisjoint(words):  # `manage.py alive worker` is none
+        return None
+    return next((name for name in ("worker", "beat", "flower") if name in words), None)
 
 
 def is_going(process: Path) -> bool:

@@ -119,13 +119,16 @@ class Processes:
         self, name: str = "one", *, host: str = "test", ready: bool = True, **variables: str
     ) -> Process:
         """Start a worker; wait until it takes tasks."""
-        process = self.start(
-            "celery", "-A", "celery_app", "worker", "--concurrency=2", f"--hostname={name}@{host}",
-            **variables,
-        )  # fmt: skip
+        process = self._celery("worker", "--concurrency=2", f"--hostname={name}@{host}", **variables)
         if ready:
             process.wait_for("ready.")
         return process
+
+    def beat(self, **variables: str) -> Process:
+        return self._celery("beat", **variables)
+
+    def _celery(self, *words: str, **variables: str) -> Process:
+        return self.start("python", "-m", "avram.celeryprocess", *words, **variables)
 
 
 def database_url() -> str:

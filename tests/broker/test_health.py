@@ -93,7 +93,7 @@ def test_ready_until_beat_is_killed_worker_is_stuck_and_queues_are_gone(
     wait_until(lambda: web.failing().keys() == {"beat", "worker", "consumer"}, "what has not started")
 
     worker = processes.worker(**variables)
-    beat = processes.start("celery", "-A", "celery_app", "beat", **variables)
+    beat = processes.beat(**variables)
     wait_until(lambda: not web.failing(), "all parts to be well", WITHIN_A_MINUTE)
     assert alive("worker", tmp_path).stdout == "alive: worker of one@test\n"
     assert alive("beat", tmp_path).returncode == 0
@@ -117,7 +117,7 @@ def test_ready_until_beat_is_killed_worker_is_stuck_and_queues_are_gone(
 
     worker.signal_all(signal.SIGCONT)
     wire.renew(VISIBILITY_TIMEOUT)
-    processes.start("celery", "-A", "celery_app", "beat", **variables)
+    processes.beat(**variables)
     wait_until(lambda: not web.failing(), "all parts to be well again")
     assert worker.terminate() == 0
     wait_until(lambda: web.failing().keys() == {"worker", "consumer"}, "the worker that has ended")

@@ -59,9 +59,7 @@ def test_beat_asks_for_what_it_is_allowed(wire: Wire, processes: Processes, reco
     interval = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.SECONDS)
     PeriodicTask.objects.create(name="sweep", task="harvest.reconcile_runs", interval=interval)
 
-    beat = processes.start(
-        "celery", "-A", "celery_app", "beat", PYTHONPATH=RECORDER, AWS_RECORD=str(record)
-    )
+    beat = processes.beat(PYTHONPATH=RECORDER, AWS_RECORD=str(record))
     wait_until(lambda: wire.depths()[TASKS] > 0, "a sweep on the queue")
     beat.terminate()
 

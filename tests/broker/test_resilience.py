@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from datetime import timedelta
 
 from django.utils import timezone
@@ -86,6 +88,16 @@ def test_terminated_worker_leaves_nothing_undone(processes: Processes, wire: Wir
     assert_end_state(traffic)
 
 
+def test_worker_that_hangs_up_begins_anew(processes: Processes, wire: Wire) -> None:
+    worker = processes.worker("again")
+
+    os.kill(worker.pid, signal.SIGHUP)
+
+    wait_until(lambda: worker.log.count("again@test ready.") == 2, "the worker again")
+    wire.publish(airflow_event())
+    wait_until(HarvestEvent.objects.exists, "the event")
+
+
 def test_idle_worker_ends_soon_and_loses_nothing(processes: Processes, wire: Wire) -> None:
     worker = processes.worker()
 
@@ -127,7 +139,7 @@ def test_beat_sweeps_by_the_schedule_of_the_admin(processes: Processes, wire: Wi
     sweep_every_second()
     processes.worker()
 
-    processes.start("celery", "-A", "celery_app", "beat")
+    processes.beat()
 
     wait_until(
         HarvestRun.objects.filter(pk=silent.pk, stale_since__isnull=False).exists, "the stale run"
@@ -139,7 +151,7 @@ def test_beat_sweeps_on_when_the_clock_goes_back(processes: Processes, wire: Wir
     clock = Clock(TEMPORARY / "clock")
     clock.jump(50)
 
-    beat = processes.start("celery", "-A", "celery_app", "beat", **clock.variables)
+    beat = processes.beat(**clock.variables)
     beat.wait_for("Sending due task")
     clock.put_right()
     sent = beat.log.count("Sending due task")

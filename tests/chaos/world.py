@@ -123,7 +123,7 @@ class World:
             self.start_worker()
 
     def start_beat(self) -> None:
-        self.beat = self._processes.start("celery", "-A", "celery_app", "beat")
+        self.beat = self._processes.beat()
 
     @property
     def logs(self) -> str:

@@ -1,4 +1,4 @@
-"""Who loads the admin's pages: what shows or checks them, and no worker."""
+"""What a worker does not load: Flower, and the pages of the admin, for what shows or checks them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ def said_by(program: str) -> list[str]:
     return result.stdout.split()
 
 
-def test_worker_that_has_its_tasks_has_loaded_no_page() -> None:
+def test_worker_that_has_its_tasks_has_loaded_no_page_and_no_flower() -> None:
     loaded = said_by(
         "import sys\n"
-        "from celery_app import app; app.loader.init_worker()\n"
+        "from avram.celeryprocess import app; app.loader.init_worker()\n"
         "import harvest.consumer, harvest.exposition, harvest.heartbeats, harvest.startcheck\n"
         "print(*app.tasks, *sys.modules)"
     )
 
     assert "harvest.record_event" in loaded
     assert "harvest.models" in loaded
+    assert {"flower", "tornado", "prompt_toolkit"}.isdisjoint(loaded)
     assert {"avram.urls", "harvest.admin", "harvest.api", "rest_framework.views"}.isdisjoint(loaded)
 
 

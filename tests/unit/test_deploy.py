@@ -389,7 +389,7 @@ def add_process(
     (folder / "stat").write_text(f"{number} (a (name) ) {state} 0 1")
 
 
-WORKER = "python -m celery -A celery_app worker"
+WORKER = "python -m avram.celeryprocess worker"
 WEB = "python -m gunicorn avram.wsgi"
 
 
@@ -411,9 +411,10 @@ def environ(tmp_path: Path) -> dict[str, str]:
     ("command", "state", "is_alive"),
     [
         (WORKER, "S", True),
-        ("python -m celery -A celery_app beat", "R", False),  # it has touched no file
+        ("python -m avram.celeryprocess beat", "R", False),  # it has touched no file
         (WORKER, "T", False),
-        ("python -m celery -A celery_app beat", "Z", False),
+        ("python -m avram.celeryprocess beat", "Z", False),
+        ("python -m celery -A celery_app:monitor flower", "S", False),
         (WEB, "S", False),
         ("sleep 1", "S", False),
         ("python manage.py alive worker", "S", False),
