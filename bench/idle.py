@@ -1,13 +1,18 @@
-"""What a worker asks of SQS while nothing happens, and what that costs."""
+"""What a worker asks of SQS while nothing happens, what that costs, and what for an event alone."""
 
 from __future__ import annotations
 
 import time
 
 from bench.figures import Figure
+from bench.latency import path
 from bench.world import A_REQUEST, World
 
 SECONDS = 180
+
+#: Events that come one by one, each when the one before is done with.
+LONE = 30
+BETWEEN = 3
 
 
 def run(world: World) -> list[Figure]:
@@ -19,8 +24,15 @@ def run(world: World) -> list[Figure]:
             print(f"  counting for {left} s")
             time.sleep(60)
     a_minute = counts.requests / SECONDS * 60
+    started = time.monotonic()
+    with world.counting() as lone:
+        for number in range(LONE):
+            path(world, f"lone__{number}")
+            time.sleep(BETWEEN)
+    while_idle = counts.requests / SECONDS * (time.monotonic() - started)
     return [
         Figure("idle: SQS requests a minute", a_minute, at_most=9),
         Figure("idle: cost of a day", a_minute * 24 * 60 * A_REQUEST, "USD"),
+        Figure("idle: SQS requests for an event that comes alone", (lone.requests - while_idle) / LONE),
         Figure("idle: SQL queries a minute", counts.queries / SECONDS * 60),
     ]
