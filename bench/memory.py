@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from itertools import islice
+from itertools import chain, islice
 
 import psutil
 
@@ -15,7 +15,9 @@ from harvest.provision import EVENTS
 from tests.broker.processes import wait_until
 
 EVENTS_SENT = 100_000
-RUNS = 1_000
+#: Waves as the drain has them: of more runs at a time each chain has an event or two, and it takes many
+#: times as long.
+WAVE, RUNS = 10_000, 100
 
 #: Events that wait at the most: the local queue server slows down with its length.
 BACKLOG = 3_000
@@ -26,7 +28,8 @@ def run(world: World) -> list[Figure]:
     world.renew()
     worker = world.worker()
     worker.wait_for("consumer_started")
-    bodies = interleaved(EVENTS_SENT, RUNS)
+    waves = range(EVENTS_SENT // WAVE)
+    bodies = chain.from_iterable(interleaved(WAVE, RUNS, prefix=f"run-{wave}") for wave in waves)
     sent = 0
     held: dict[int, dict[str, float]] = defaultdict(dict)
     while part := list(islice(bodies, PART)):
