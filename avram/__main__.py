@@ -29,8 +29,10 @@ def command(process: str) -> list[str]:
     if process == "beat":
         return ["avram.celeryprocess", "beat"]
     if process == "flower":
+        # Its banner is for people, and no line of a log.
+        quiet = ["--quiet"] if variables.LOG_FORMAT.read() == "json" else []
         return [
-            "celery", "-A", "celery_app:monitor", "flower",
+            "celery", *quiet, "-A", "celery_app:monitor", "flower",
             f"--address={variables.FLOWER_ADDRESS.read()}", f"--port={variables.FLOWER_PORT.read()}",
         ]  # fmt: skip
     raise SystemExit("usage: python -m avram web|worker|beat|flower [OPTION …]")

@@ -351,6 +351,7 @@ def test_each_address_is_for_those_of_the_table(role: str) -> None:
     ("role", "methods"),
     [
         ("anonymous", ("PUT", "PATCH", "DELETE")),
+        ("member", ("PUT", "PATCH", "DELETE")),
         ("staff", ("PUT", "PATCH", "DELETE")),
         ("viewer", ("PATCH",)),
         ("operator", ("PUT",)),

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from structlog.contextvars import bound_contextvars
 
 from avram import logs
+from avram.__main__ import command
 from avram.environment import ROOT
 from avram.redaction import MAX_TEXT, MAX_TRACEBACK, Redactor
 from harvest import limits
@@ -376,3 +377,12 @@ def test_debug_has_lines_to_read_without_colours(tmp_path: Path) -> None:
     assert [line for line in said if line.startswith("{")] == []
     assert "quiet_one" in said[0]
     assert "\x1b" not in str(said)
+
+
+@pytest.mark.parametrize(("written", "is_quiet"), [("json", True), ("console", False)])
+def test_banner_of_flower_is_no_line_of_json(
+    monkeypatch: pytest.MonkeyPatch, written: str, is_quiet: bool
+) -> None:
+    monkeypatch.setenv("LOG_FORMAT", written)
+
+    assert ("--quiet" in command("flower")) is is_quiet
