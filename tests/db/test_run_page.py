@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
 from unittest.mock import Mock
@@ -586,3 +586,9 @@ def test_collection_and_trigger_are_linked(staff: Client) -> None:
 
     assert "Postcards (27551)" in text
     assert reverse("admin:harvest_harvesttrigger_change", args=[trigger.pk]) in text
+
+
+def test_run_that_was_heard_when_time_ends_has_a_page(staff: Client) -> None:
+    run = factories.make_run(last_heard_at=datetime(9999, 12, 31, 23, 30, tzinfo=UTC))
+
+    assert "by its events it is never silent" in text_of(staff, url_of(run))
