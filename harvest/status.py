@@ -59,6 +59,16 @@ class StaleAfter:
     def of(self, dag_id: str) -> timedelta:
         return self.by_dag.get(dag_id, self.default)
 
+    def silent_at(self, dag_id: str, last_heard: datetime) -> datetime | None:
+        """Return when a running run of this DAG has been silent for too long, should nothing more come.
+
+        None where time ends before: an event may say any moment.
+        """
+        try:
+            return last_heard + self.of(dag_id)
+        except OverflowError:
+            return None
+
     def is_stale(self, dag_id: str, last_heard: datetime, now: datetime) -> bool:
         """Return whether a running run of this DAG has been silent for too long."""
         return now - last_heard >= self.of(dag_id)

@@ -149,7 +149,8 @@ def _standing_of(run: HarvestRun) -> Standing:
         return Standing(word, run.lost_since)
     if word == Kind.STALE and run.stale_since is not None:
         # Not when a sweep found it, which may be days later.
-        return Standing(word, run.last_heard_at + stale_after().of(run.dag_id))
+        silent_at = stale_after().silent_at(run.dag_id, run.last_heard_at)
+        return Standing(word, silent_at or run.stale_since)
     if run.status_source != HarvestRun.StatusSource.EVENTS and run.status_set_at is not None:
         return Standing(word, run.status_set_at)
     return Standing(word, run.last_heard_at)

@@ -87,9 +87,8 @@ def _next_look(run: HarvestRun) -> tuple[datetime | None, str]:
         return run.look_again_at, _("It fell silent, and each look comes later than the one before.")
     if run.stale_since is not None:
         return None, _("with one of the next sweeps")
-    try:
-        silent_at = run.last_heard_at + stale_after().of(run.dag_id)
-    except OverflowError:  # it says that it was heard when time ends
+    silent_at = stale_after().silent_at(run.dag_id, run.last_heard_at)
+    if silent_at is None:
         return None, _("none: by its events it is never silent. An event is heard at once.")
     return silent_at, _("if it stays silent until then. An event is heard at once.")
 

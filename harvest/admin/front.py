@@ -186,22 +186,22 @@ def _collection_id(run: HarvestRun) -> str:
 
 
 def _runs_chart(now: datetime) -> Chart:
-    first = now.astimezone(UTC).date() - timedelta(days=DAYS - 1)
-    runs = HarvestRun.objects.filter(last_heard_at__gte=datetime.combine(first, time.min, UTC))
+    today = now.astimezone(UTC).date()
+    first, tomorrow = today - timedelta(days=DAYS - 1), _start_of(today + timedelta(days=1))
+    # An event may say any moment, and be of a day that is still to come.
+    runs = HarvestRun.objects.filter(last_heard_at__gte=_start_of(first), last_heard_at__lt=tomorrow)
     newest = runs.order_by("-last_heard_at").values_list("last_heard_at", flat=True)
     note = ""
     for moment in newest[MOST_RUNS : MOST_RUNS + 1]:
         first = moment.astimezone(UTC).date() + timedelta(days=1)  # that day would not be whole
-        runs = runs.filter(last_heard_at__gte=datetime.combine(first, time.min, UTC))
+        runs = runs.filter(last_heard_at__gte=_start_of(first))
         note = _("Only days within the newest %d runs are shown.") % MOST_RUNS
     found: dict[date, dict[str, int]] = defaultdict(dict)
     by_day = runs.order_by().annotate(day=TruncDate("last_heard_at", tzinfo=UTC))
     counted = by_day.values("day", "status").annotate(number=Count("pk"))
     for day, status, number in counted.values_list("day", "status", "number"):
         found[day][status] = number
-    # A clock that was ahead may have brought runs of tomorrow.
-    shown = (now.astimezone(UTC).date() - first).days + 1
-    days = [first + timedelta(days=index) for index in range(shown)]
+    days = [first + timedelta(days=index) for index in range((today - first).days + 1)]
     bars = [
         charts.Bar(f"{day:%m-%d}", tuple(found[day].get(status, 0) for status in STACK)) for day in days
     ]
@@ -212,6 +212,10 @@ def _runs_chart(now: datetime) -> Chart:
         tuple(_row(day, found[day]) for day in reversed(days)),
         note,
     )
+
+
+def _start_of(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)
 
 
 def _told(found: Mapping[date, Mapping[str, int]], days: Iterable[date]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
@@ -161,6 +161,20 @@ def test_chart_reads_no_more_runs_than_a_bound(staff: Client, monkeypatch: pytes
 
     assert "Only days within the newest 3 runs are shown." in text
     assert re.findall(r"<title>\S+: (\d) failed", text) == ["1", "2"]
+
+
+def test_runs_of_days_to_come_take_no_place_in_the_chart(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front, "MOST_RUNS", 3)
+    make_run(status="failed", last_heard_at=timezone.now())
+    for minute in range(5):
+        make_run(status="failed", last_heard_at=datetime(9999, 12, 31, 23, minute, tzinfo=UTC))
+
+    text = text_of(staff)
+
+    assert "Only days within" not in text
+    assert "In 30 days 0 succeeded, 0 are running, 1 failed." in text
 
 
 def test_queues_are_charted_over_a_day(staff: Client) -> None:

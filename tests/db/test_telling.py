@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -158,6 +158,14 @@ def test_run_that_falls_silent_is_told_once_whatever_sweeps_come() -> None:
         told += tell()
 
     assert told == [Kind.STALE]
+
+
+def test_run_that_fell_silent_by_a_clock_at_the_end_of_time_is_told() -> None:
+    at_the_end = datetime(9999, 12, 31, 23, 30, tzinfo=UTC)
+    run = factories.make_run(last_heard_at=at_the_end, stale_since=now())
+    RunChange.objects.create(harvest_run=run, kind=KindOfChange.STALE, source="events", changed_at=now())
+
+    assert tell() == [Kind.STALE]
 
 
 def test_run_that_is_lost_says_why() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -137,3 +137,17 @@ def test_is_stale_after_a_silence(dag_id: str, silence: timedelta, stale: bool) 
     rule = StaleAfter(6 * HOUR, {"validate_by_mapper_type": HOUR})
 
     assert rule.is_stale(dag_id, last_heard=START, now=START + silence) is stale
+
+
+def test_silent_at_is_the_first_moment_at_which_a_run_is_stale() -> None:
+    rule = StaleAfter(6 * HOUR, {"validate_by_mapper_type": HOUR})
+
+    assert rule.silent_at("harvest_collection", START) == START + 6 * HOUR
+    assert rule.silent_at("validate_by_mapper_type", START) == START + HOUR
+
+
+def test_nothing_is_silent_once_time_has_ended() -> None:
+    last = datetime(9999, 12, 31, 23, 30, tzinfo=UTC)
+
+    assert StaleAfter(6 * HOUR).silent_at("harvest_collection", last) is None
+    assert StaleAfter(29 * HOUR / 60).silent_at("harvest_collection", last) is not None
