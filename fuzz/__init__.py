@@ -5,6 +5,6 @@ bodies          how one body is made from another: by its structure, or byte by 
 properties      what must be true of any message, whatever is in it
 parser          the first stage, guided by coverage: atheris over the pure modules
 clock           how long an input may take there
-tables          the second stage: recording.record on a database, and the pages of what it stored
+tables          the second stage: recording.record on a database, and all that reads what it stored
 __main__        both, and a closing line; `python -m fuzz FILE` looks at one body again
 """

@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
 
 from django.core.exceptions import ImproperlyConfigured
+from honcho.compat import ProcessManager
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
 
@@ -78,6 +79,14 @@ def main() -> int:
     return code
 
 
+class _OneByOne(ProcessManager):  # type: ignore[misc]
+    """Tells a process to end, not its children besides: a worker waits for those that are at work."""
+
+    def terminate(self, pid: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
 def _greet(local: Local) -> None:
     print(
         BANNER.format(
@@ -97,12 +106,14 @@ def _greet(local: Local) -> None:
 def _supervise(local: Local) -> int:
     """Run the lines of the Procfile, and the demo, until one of them ends or a signal comes."""
     manager = Manager()
+    manager._procmgr = _OneByOne()
     commands = dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
     if local.demo:
         commands["demo"] = "python -m local.demo"
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     for name, command in commands.items():
-        manager.add_process(name, command, env={**os.environ, "PATH": path}, cwd=str(ROOT))
+        # With a shell between, it would be the shell that is told to end.
+        manager.add_process(name, f"exec {command}", env={**os.environ, "PATH": path}, cwd=str(ROOT))
     manager.loop()
     # Ctrl-C is how this ends; what it returns then is no failure.
     interrupted = manager.returncode in (130, 143)

@@ -17,7 +17,6 @@ from bench.figures import Figure
 
 #: What is in a command line, in this order, and what the process is called here.
 ROLES = {
-    "/bin/sh": "",  # what honcho starts the others with
     "gunicorn": "web",
     "celery_app:monitor": "flower",
     " beat": "beat",

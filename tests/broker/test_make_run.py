@@ -44,13 +44,10 @@ def test_make_run_shows_runs_and_ends_without_a_trace(tmp_path: Path) -> None:
 
     output = run.log.read_text()
     assert f"http://127.0.0.1:{run.ports['PORT']}/admin/" in output
-    running, interrupted, ending = output.partition("SIGINT received")
+    running, interrupted, _ending = output.partition("SIGINT received")
     assert interrupted
-    assert "Traceback" not in running
+    assert "Traceback" not in output
     assert "Inspect method" not in running  # Flower asks before a worker can answer
-    # Ctrl-C reaches the worker's children, too: of one that was at work the worker tells, and its task
-    # comes again.
-    assert "Traceback" not in ending or "WorkerLostError" in ending
     assert run.listening() == []
     assert processes_of(tmp_path) == []
 

@@ -51,7 +51,6 @@ def test_warnings_are_counted_whatever_numbers_they_have() -> None:
 @pytest.mark.parametrize(
     ("command", "role"),
     [
-        ("/bin/sh -c python -m avram worker", ""),
         ("/opt/avram/bin/python -m avram.celeryprocess worker --concurrency=2", "worker"),
         ("/opt/avram/bin/python -m avram.celeryprocess beat", "beat"),
         ("python -m celery -A celery_app:monitor flower --address=127.0.0.1", "flower"),
