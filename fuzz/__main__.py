@@ -67,9 +67,11 @@ def look_at(files: Sequence[Path]) -> None:
 
     found = {file: file.read_bytes() for file in files}
     for file, body in found.items():
-        print(f"{file}: {properties.check(properties.sqs_message(bodies.decode(body)))}")
-        tables.check(body)
-    tables.check_pages(tables.staff(), list(found.values()))
+        with clock.at_most(clock.TIMEOUT):
+            print(f"{file}: {properties.check(properties.sqs_message(bodies.decode(body)))}")
+            tables.check(body)
+    with clock.at_most(clock.PAGES_TIMEOUT):
+        tables.check_pages(tables.staff(), list(found.values()))
 
 
 def fuzz(folder: Path, parser_inputs: int, table_inputs: int, seed: int) -> None:
@@ -132,7 +134,7 @@ def tables_stage(corpus: Path, inputs: int, seed: int) -> Counter[str]:
         try:
             with clock.at_most(clock.TIMEOUT):
                 counts[tables.check(body)] += 1
-            if len(recent) == tables.ON_A_PAGE:
+            if len(recent) == tables.ON_A_PAGE or number == inputs:
                 tried, recent = recent, []
                 with clock.at_most(clock.PAGES_TIMEOUT):
                     tables.check_pages(client, tried)

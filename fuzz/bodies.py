@@ -55,14 +55,16 @@ VALUES: tuple[Any, ...] = (
     "x" * limits.MAX_MESSAGE_ID, "x" * (limits.MAX_MESSAGE_ID + 1), "é" * limits.MAX_ID,
     "📚" * limits.MAX_ID, "x" * (limits.MAX_ID + 1), "x" * (limits.MAX_HOST + 1), "x" * 3000,
     "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999999-23:59", "2026-W48-2T05:21:34Z", "20261124",
-    "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-11-24T05:21:34.123456789+00:00",
+    "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999Z",
+    "2026-11-24T05:21:34.123456789+00:00",
     "javascript:alert(1)", "https://[::1", "http://a:99999", "HTTPS://A.ORG//", "https://é.org", "//a",
     "{'collection_id': '27551'}", "{'a': 1e999}", "{1: None, (2,): b'c'}", "{'a': '\\d'}", "1if 1else 2",
     "{" * 300, "-" * 900 + "1", "()" * 900, "'" + "\\" * 999, "{'a': 0x" + "f" * 5000 + "}",
     {"dag_complete": True}, {"dag_complete": False}, {"dag_complete": None}, {"dag_complete": "true"},
     {"error": True}, {"error": None}, {"error": []}, '{"dag_complete": true, "error": 0}', ["error"],
     {"error": True, "exception": 5, "reason": {}, "traceback": []}, {"collection_id": True},
-    {"collection_id": " 27551 "}, {"collection_id": "٣"}, {"collection_id": "9" * 5000},
+    {"collection_id": " 27551 "}, {"collection_id": "\x1c5"},
+    {"collection_id": "5\x1f\x85"}, {"collection_id": "٣"}, {"collection_id": "9" * 5000},
     {"__type__": "datetime", "__value__": "no"}, {"properties": {"delivery_info": "x"}},
 )  # fmt: skip
 

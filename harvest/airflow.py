@@ -175,8 +175,11 @@ def _decode_text(text: str) -> Any:
 def find_collection_id(conf: Any) -> int | None:
     """Return the id of the collection that a conf names, or None."""
     value = conf.get("collection_id") if isinstance(conf, dict) else None
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-        value = int(value) if len(value.strip()) < len(str(limits.MAX_INTEGER)) + 1 else None
+    if isinstance(value, str):
+        # int() knows fewer spaces than strip(), and digits of other scripts.
+        digits = value.strip()
+        fits = digits.isascii() and digits.isdigit() and len(digits) <= len(str(limits.MAX_INTEGER))
+        value = int(digits) if fits else None
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= limits.MAX_INTEGER:
         return value
     return None

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import structlog
 from django.utils import timezone
 
 from harvest import metrics, recording
 from harvest.airflow import DAG_IDS, outcome_of_state
 from harvest.airflow_api import AirflowError, AirflowRun, Client, NotFound, hosts
 from harvest.models import HarvestRun
+
+logger = structlog.stdlib.get_logger(__name__)
 
 #: How far back beat looks, hour by hour: a host that is away for less is caught up with.
 REACH = timedelta(days=2)
@@ -39,10 +42,12 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What one chunk of a list has brought: runs in it, and those that were made, or would be."""
+    """What one chunk of a list has brought: runs in it, those that were made, or would be, and those
+    that a fault of ours kept from being recorded."""
 
     runs: int
     made: int
+    failed: int = 0
 
 
 def windows(
@@ -86,15 +91,29 @@ def fill(client: Client, window: Window, *, dry_run: bool = False) -> Iterator[L
 
 def _take(window: Window, chunk: Sequence[AirflowRun], asked_at: datetime, dry_run: bool) -> Listed:
     known = _known(window, chunk)
+    made = failed = 0
+    for run in chunk:
+        new = run.dag_run_id not in known
+        if dry_run or _says_nothing_new(run, known.get(run.dag_run_id)):
+            made += new
+            continue
+        try:
+            recording.record_listed(window.host, run, asked_at)
+            made += new
+        except recording.TransientError:
+            raise
+        except Exception:  # a fault of ours with one run, which must not keep the others from being made
+            failed += 1
+            logger.exception(
+                "listed_run_not_recorded",
+                host=window.host,
+                dag_id=window.dag_id,
+                dag_run_id=run.dag_run_id,
+            )
     if not dry_run:
-        for run in chunk:
-            if not _says_nothing_new(run, known.get(run.dag_run_id)):
-                recording.record_listed(window.host, run, asked_at)
-    listed = Listed(len(chunk), sum(run.dag_run_id not in known for run in chunk))
-    if not dry_run:
-        metrics.add(metrics.BACKFILLED_RUNS, listed.made, result="made")
-        metrics.add(metrics.BACKFILLED_RUNS, listed.runs - listed.made, result="known")
-    return listed
+        metrics.add(metrics.BACKFILLED_RUNS, made, result="made")
+        metrics.add(metrics.BACKFILLED_RUNS, len(chunk) - made - failed, result="known")
+    return Listed(len(chunk), made, failed)
 
 
 def _known(window: Window, chunk: Iterable[AirflowRun]) -> dict[str, HarvestRun]:

@@ -55,12 +55,11 @@ def _split(messages: Sequence[SqsMessage]) -> Iterator[Sequence[SqsMessage]]:
     batch: list[SqsMessage] = []
     size = 0
     for message in messages:
-        bytes_more = len(message.body.encode(errors="surrogatepass"))
-        too_large = size + bytes_more > limits.MAX_BATCH_BYTES
+        too_large = size + message.size > limits.MAX_BATCH_BYTES
         if batch and (too_large or len(batch) == limits.MAX_BATCH_MESSAGES):
             yield batch
             batch, size = [], 0
         batch.append(message)
-        size += bytes_more
+        size += message.size
     if batch:
         yield batch

@@ -294,4 +294,4 @@ def _backoff() -> Iterator[float]:
 
 
 def _size(messages: list[SqsMessage]) -> int:
-    return sum(len(message.body) for message in messages)
+    return sum(message.size for message in messages)

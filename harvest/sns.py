@@ -72,6 +72,11 @@ class SqsMessage:
             sent_at=datetime.fromisoformat(argument["SentAt"]),
         )
 
+    @property
+    def size(self) -> int:
+        """Bytes of the body, as SQS counts them."""
+        return len(self.body.encode(errors="surrogatepass"))
+
     def to_task(self) -> dict[str, str]:
         """Return the message as a Celery task takes it: strings only."""
         return {"Body": self.body, **self.envelope(), "SentAt": self.sent_at.isoformat()}

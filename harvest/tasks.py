@@ -183,7 +183,9 @@ def backfill_window(host: str, dag_id: str, since: str, until: str) -> str:
         logger.warning("runs_not_listed", dag_id=dag_id, host=host, error=str(error))
         return f"{dag_id} on {host} could not be listed: {error}"
     runs, made = sum(chunk.runs for chunk in chunks), sum(chunk.made for chunk in chunks)
-    return f"{dag_id} on {host}: {wording.count(runs, 'run')}, {made} new"
+    failed = sum(chunk.failed for chunk in chunks)
+    faults = f", {failed} not recorded by a fault of ours" if failed else ""
+    return f"{dag_id} on {host}: {wording.count(runs, 'run')}, {made} new{faults}"
 
 
 @shared_task(name="harvest.read_queues", base=PatientTask, **RETRY)

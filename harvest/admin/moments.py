@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, TypeVar
 
-import django_stubs_ext
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
@@ -15,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-django_stubs_ext.monkeypatch([admin.ModelAdmin])
+from harvest.admin.careful import CarefulAdmin
 
 M = TypeVar("M", bound=models.Model)
 
@@ -61,7 +60,7 @@ def duration(span: timedelta) -> str:
     return " ".join(units[first : first + 2])
 
 
-class MomentsAdmin(admin.ModelAdmin[M]):
+class MomentsAdmin(CarefulAdmin[M]):
     """A list whose columns of moments are in the zone of who looks."""
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:

@@ -18,19 +18,20 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from harvest.admin import moments, parts
+from harvest.admin.careful import CarefulAdmin
 
 admin.site.unregister((User, Group, TokenProxy))
 
 
 @admin.register(User)
-class UserAdmin(auth.UserAdmin[User], ModelAdmin):
+class UserAdmin(CarefulAdmin[User], auth.UserAdmin[User], ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
 
 
 @admin.register(Group)
-class GroupAdmin(auth.GroupAdmin, ModelAdmin):
+class GroupAdmin(CarefulAdmin[Group], auth.GroupAdmin, ModelAdmin):
     pass
 
 

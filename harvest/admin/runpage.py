@@ -33,6 +33,7 @@ from harvest.admin.results import results_of
 from harvest.airflow_api import version_of
 from harvest.airflowpages import run_page
 from harvest.models import HarvestEvent, HarvestRun, RunChange
+from harvest.strictjson import is_storable
 
 #: Events that a download reads from the database at a time, each of which may be large.
 CHUNK = 50
@@ -242,7 +243,7 @@ class RunPage(parts.ReadOnlyAdmin[HarvestRun]):
         """Answer with the instances of a mapped task: as a page, or as what opens on the run's page."""
         run = self.run_of(request, object_id)
         task_id = request.GET.get("task", "")
-        if not 0 < len(task_id) <= limits.MAX_ID:
+        if not (0 < len(task_id) <= limits.MAX_ID and is_storable(task_id)):
             raise Http404
         only_failed = request.GET.get("failed") == "1"
         mapped = runtasks.MappedTask(run, task_id, only_failed, page_number(request, "page"))

@@ -30,6 +30,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from harvest.admin import moments, parts
+from harvest.admin.careful import CarefulAdmin
 from harvest.queues import AwsError
 
 admin.site.unregister((ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule))
@@ -56,7 +57,7 @@ OUR_TASKS = "harvest."
 
 
 @admin.register(PeriodicTask)
-class PeriodicTaskAdmin(ModelAdmin, beat.PeriodicTaskAdmin):
+class PeriodicTaskAdmin(CarefulAdmin[PeriodicTask], ModelAdmin, beat.PeriodicTaskAdmin):
     form = PeriodicTaskForm
     date_hierarchy = None
     list_display = ("name", "state", "words", "last_run", "next_run", "task")

@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from harvest import airflow_api, limits, triggering
 from harvest.admin import parts
+from harvest.admin.careful import CarefulAdmin
 from harvest.admin.startform import StartForm
 from harvest.airflowpages import run_page
 from harvest.models import Collection, HarvestEvent, HarvestRun, HarvestTrigger
@@ -39,7 +40,7 @@ TITLES = {
 _IDS = re.compile(rf"[0-9]{{1,10}}(?:,[0-9]{{1,10}}){{0,{limits.MAX_TRIGGERED - 1}}}")
 
 
-class StartsRuns(unfold.admin.ModelAdmin, admin.ModelAdmin[Collection]):
+class StartsRuns(CarefulAdmin[Collection], unfold.admin.ModelAdmin, admin.ModelAdmin[Collection]):
     """The part of the collections' pages that starts runs."""
 
     actions = ("harvest_selected", "publish_selected", "unpublish_selected")

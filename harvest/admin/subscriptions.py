@@ -29,6 +29,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from harvest import airflow, delivery, limits, telling, webhooks
 from harvest.admin import parts
+from harvest.admin.careful import CarefulAdmin
 from harvest.admin.longlists import values_of
 from harvest.admin.runfilters import known_campuses
 from harvest.models import HarvestRun, Subscription
@@ -120,7 +121,9 @@ def _choices(known: Sequence[str], chosen: Any, gone: str) -> list[tuple[str, st
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(unfold.admin.ModelAdmin, admin.ModelAdmin[Subscription]):
+class SubscriptionAdmin(
+    CarefulAdmin[Subscription], unfold.admin.ModelAdmin, admin.ModelAdmin[Subscription]
+):
     form = SubscriptionForm
     list_display = ("name", "owner", "active", "tells_of", "channel", "where", "notices")
     list_filter = ("active", "channel")

@@ -79,16 +79,20 @@ class _Scale:
     end: datetime
 
     def x(self, at: datetime) -> float:
+        return self.x_after(at - self.start)
+
+    def x_after(self, since_start: timedelta) -> float:
         length = max((self.end - self.start).total_seconds(), 1.0)
-        return round(LEFT + (at - self.start).total_seconds() / length * (RIGHT - LEFT), 1)
+        return round(LEFT + since_start.total_seconds() / length * (RIGHT - LEFT), 1)
 
     def told(self, at: datetime) -> str:
         return elapsed(at - self.start)
 
-    def ticks(self) -> list[datetime]:
+    def ticks(self) -> list[timedelta]:
+        """Return where the lines of the grid are, from the start on. The end may be that of time."""
         length = self.end - self.start
         step = next((step for step in STEPS if length / step <= MAX_STEPS), length / MAX_STEPS)
-        return [self.start + step * number for number in range(int(length / step) + 1)]
+        return [step * number for number in range(int(length / step) + 1)]
 
 
 def _grid(scale: _Scale, height: int) -> SafeString:
@@ -96,10 +100,7 @@ def _grid(scale: _Scale, height: int) -> SafeString:
         "",
         '<line class="timeline-grid" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>'
         '<text class="timeline-tick" x="{0}" y="{3}">{4}</text>',
-        (
-            (scale.x(tick), TOP - 8, height, TOP - 14, elapsed(tick - scale.start))
-            for tick in scale.ticks()
-        ),
+        ((scale.x_after(tick), TOP - 8, height, TOP - 14, elapsed(tick)) for tick in scale.ticks()),
     )
     return format_html('<g aria-hidden="true">{}</g>', lines)
 

@@ -18,7 +18,8 @@ from harvest import limits
 from harvest.airflow import find_collection_id, find_target_version
 from harvest.models import Collection, HarvestEvent, HarvestRun, HarvestTrigger
 from harvest.recording.changes import Standing, keep_changes
-from harvest.status import StaleAfter, newest_event
+from harvest.recording.ranking import by_code_points
+from harvest.status import StaleAfter
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -134,11 +135,12 @@ def fold(run: HarvestRun, before: Standing | None = None, *, quiet: bool = False
 
 
 def _newest(events: QuerySet[HarvestEvent]) -> HarvestEvent | None:
-    """Return the event that decides. The pure rule breaks ties, not the database's collation."""
+    """Return the event that decides, by harvest.status.order: of any number that are tied, no other."""
     newest_at = events.order_by("-sns_timestamp").values("sns_timestamp")[:1]
     tied = events.filter(sns_timestamp=Subquery(newest_at))
+    ranked = tied.order_by("-dag_level", by_code_points("message_id").desc())
     # These are large, and not needed here.
-    return newest_event(tied.defer("rikolti_message", "sqs_message", "sns_message"))
+    return ranked.defer("rikolti_message", "sqs_message", "sns_message").first()
 
 
 def _decide_status(run: HarvestRun, newest: HarvestEvent) -> None:

@@ -6,6 +6,10 @@ from django.db.models import QuerySet, Subquery
 
 from harvest.models import Collection, HarvestRun
 from harvest.published import Statement, counts, newest_publication, published_version
+from harvest.recording.ranking import by_code_points
+
+#: What the rule does not read of a run, and may be of any size.
+LARGE = ("dag_run_conf", "airflow_note")
 
 
 def statement_of(run: HarvestRun) -> Statement | None:
@@ -31,7 +35,7 @@ def follow(before: Statement | None, now: Statement | None) -> None:
         if collection.registered_version is None:
             collection.registered_version = collection.production_target_version
         collection.production_target_version = published_version(
-            newest_runs(publications(collection.pk)), collection.registered_version
+            newest_run(publications(collection.pk)), collection.registered_version
         )
         collection.save(update_fields=["registered_version", "production_target_version"])
 
@@ -41,8 +45,8 @@ def version_before(run: HarvestRun) -> str:
     if run.collection is None:
         return ""
     others = publications(run.collection.pk).exclude(pk=run.pk)
-    tied = others.filter(logical_date=run.logical_date)
-    older = newest_runs(others.filter(logical_date__lt=run.logical_date))
+    tied = others.filter(logical_date=run.logical_date).defer(*LARGE)
+    older = newest_run(others.filter(logical_date__lt=run.logical_date))
     newest = newest_publication([*tied, *older], before=run)
     if newest is None:
         return run.collection.registered_version or ""
@@ -56,7 +60,9 @@ def publications(collection_id: int) -> QuerySet[HarvestRun]:
     )
 
 
-def newest_runs(runs: QuerySet[HarvestRun]) -> QuerySet[HarvestRun]:
-    """Return the runs of the newest date. The pure rule breaks ties, not the database's collation."""
+def newest_run(runs: QuerySet[HarvestRun]) -> QuerySet[HarvestRun]:
+    """Return the newest run by harvest.published.order, and no other of any number that are tied."""
     newest_date = runs.order_by("-logical_date").values("logical_date")[:1]
-    return runs.filter(logical_date=Subquery(newest_date)).defer("dag_run_conf", "airflow_note")
+    tied = runs.filter(logical_date=Subquery(newest_date))
+    ranked = tied.order_by(*(by_code_points(name).desc() for name in ("dag_run_id", "dag_id", "host")))
+    return ranked.defer(*LARGE)[:1]

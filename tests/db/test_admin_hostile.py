@@ -55,7 +55,7 @@ def page_url(instance: models.Model, page: str = "change") -> str:
 
 
 def list_url(model: type[models.Model]) -> str:
-    return reverse(f"admin:harvest_{model._meta.model_name}_changelist")
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
 
 
 def get(client: Client, url: str) -> tuple[str, int]:

@@ -17,8 +17,9 @@ from django.utils import timezone
 
 from harvest import airflow_api, backfill, recording, tasks
 from harvest.airflow import DAG_IDS
-from harvest.airflow_api import Kind, Unavailable
+from harvest.airflow_api import AirflowRun, Kind, Unavailable
 from harvest.models import HarvestEvent, HarvestRun, RunChange
+from harvest.recording.listed import record_listed
 from tests.airflow_server import FAULTS, AirflowServer, say
 from tests.db.test_concurrency import at_once
 from tests.factories import complete, make_collection, make_trigger, message
@@ -120,6 +121,37 @@ def test_runs_that_were_listed_before_a_page_fails_are_made(airflow_server: Airf
         fill(airflow_server)
 
     assert HarvestRun.objects.count() == 2
+
+
+def test_run_that_is_a_fault_of_ours_keeps_no_other_from_being_made(
+    airflow_server: AirflowServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        airflow_server.add(f"run {number}", "failed")
+
+    def record(host: str, listed: AirflowRun, asked_at: datetime) -> HarvestRun:
+        if listed.dag_run_id == "run 1":
+            raise ZeroDivisionError("a planted fault")
+        return record_listed(host, listed, asked_at)
+
+    monkeypatch.setattr(recording, "record_listed", record)
+    start, end = (START - DAY).isoformat(), (START + DAY).isoformat()
+    said = tasks.backfill_window(airflow_server.url, DAG, start, end)
+
+    assert said.endswith("3 runs, 2 new, 1 not recorded by a fault of ours")
+    assert set(HarvestRun.objects.values_list("dag_run_id", flat=True)) == {"run 0", "run 2"}
+    [entry] = entries(caplog, "listed_run_not_recorded")
+    assert entry["dag_run_id"] == "run 1"
+    with pytest.raises(CommandError, match="1 of 1 windows could not be filled in"):
+        command(dag=[DAG])
+
+
+def test_run_whose_conf_names_an_odd_collection_is_made(airflow_server: AirflowServer) -> None:
+    airflow_server.add("silent", "failed", conf={"collection_id": "\x1c5"})
+
+    assert fill(airflow_server) == (1, 1)
+
+    assert HarvestRun.objects.get().conf_collection_id == 5
 
 
 def test_again_makes_nothing(airflow_server: AirflowServer) -> None:
@@ -432,7 +464,9 @@ def test_command_goes_on_after_a_host_that_is_away(
     airflow_server.faults["*"] = say(500)
     second_server.add("silent", "failed")
 
-    with pytest.raises(CommandError, match="1 runs listed, 1 made; 5 of 10 windows could not be listed"):
+    with pytest.raises(
+        CommandError, match="1 runs listed, 1 made; 5 of 10 windows could not be filled in"
+    ):
         command()
 
     assert HarvestRun.objects.get().host == second_server.url

@@ -5,6 +5,7 @@ from itertools import permutations
 
 import pytest
 from django.db import connection
+from django.db.models.signals import post_init
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -171,6 +172,36 @@ def test_recompute_asks_as_much_of_many_events_as_of_few(apart: timedelta, many:
     assert queries(10) == queries(many)
 
 
+@pytest.mark.parametrize("conf", [{}, {"collection_id": "27551"}], ids=["no conf", "conf"])
+def test_recompute_reads_no_more_of_many_tied_events_than_of_few(conf: dict[str, str]) -> None:
+    run = store(message())
+    read = []
+
+    def note(instance: HarvestEvent, **kwargs: object) -> None:
+        read.append(instance.message_id)
+
+    HarvestEvent.objects.bulk_create(
+        HarvestEvent(
+            message_id=f"event-{index}",
+            harvest_run=run,
+            sns_timestamp=START + HOUR,
+            outcome=Status.RUNNING,
+            logical_date=START,
+            dag_run_conf=conf,
+            recorded_at=START,
+        )
+        for index in range(100)
+    )
+    post_init.connect(note, sender=HarvestEvent)
+    try:
+        recompute(run)
+    finally:
+        post_init.disconnect(note, sender=HarvestEvent)
+
+    assert read[0] == "event-99"
+    assert len(read) <= 2
+
+
 # --- A person's word ------------------------------------------------------------------------------
 
 
@@ -282,6 +313,33 @@ def test_recompute_conf_of_a_tie_of_equals_is_that_of_the_larger_message_id() ->
     )
 
     assert run.conf_collection_id == 2
+
+
+def test_recompute_ranks_tied_message_ids_as_python_does() -> None:
+    letters = "aAbBzé-_ 1\uffff📚"
+    ids = [first + second for first in letters for second in ("", *letters)]
+    run = make_run()
+    HarvestEvent.objects.bulk_create(
+        HarvestEvent(
+            message_id=message_id,
+            harvest_run=run,
+            sns_timestamp=START,
+            outcome=Status.RUNNING,
+            logical_date=START,
+            dag_run_conf={"collection_id": message_id},
+            recorded_at=START,
+        )
+        for message_id in ids
+    )
+
+    ranked = []
+    while run.events.exists():
+        run = recompute(run)
+        newest = run.events.get(message_id=run.dag_run_conf["collection_id"])
+        ranked.append(newest.message_id)
+        newest.delete()
+
+    assert ranked == sorted(ids, reverse=True)
 
 
 def test_recompute_validation_has_no_collection() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models.signals import post_init
 from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -172,6 +173,31 @@ def test_version_asks_as_much_of_many_runs_as_of_few() -> None:
         )
 
     assert queries(2) == few
+
+
+@pytest.mark.django_db
+def test_version_reads_no_more_of_many_tied_runs_than_of_few() -> None:
+    collection = make_collection(1)
+    for index in range(50):
+        factories.make_run(
+            collection=collection,
+            dag_id=PUBLISH,
+            dag_run_id=f"tied-{index}",
+            target_version="v0",
+            logical_date=START + timedelta(hours=9),
+        )
+    read = []
+
+    def note(instance: HarvestRun, **kwargs: object) -> None:
+        read.append(instance.dag_run_id)
+
+    post_init.connect(note, sender=HarvestRun)
+    try:
+        arrive(publishing("v1", 1))
+    finally:
+        post_init.disconnect(note, sender=HarvestRun)
+
+    assert [run_id for run_id in read if run_id.startswith("tied")] == ["tied-9"]
 
 
 @pytest.mark.django_db

@@ -443,6 +443,16 @@ def test_picture_leads_to_the_table_and_says_what_its_bars_are(staff: Client) ->
     assert not [word for word in ("style=", "<script", "onload") if word in picture]
 
 
+@pytest.mark.parametrize("seconds", range(6))
+def test_picture_of_a_run_that_goes_on_to_the_end_of_time(staff: Client, seconds: int) -> None:
+    run = recorded(message(task_id="a", seconds=seconds), message(task_id="a", seconds=seconds + 1))
+    run.events.filter(sns_timestamp=START + timedelta(seconds=seconds + 1)).update(
+        sns_timestamp=datetime.max.replace(tzinfo=UTC)
+    )
+
+    assert '<svg class="timeline"' in text_of(staff, url_of(run))
+
+
 # --- Acting ---------------------------------------------------------------------------------------
 
 

@@ -314,7 +314,7 @@ def test_decode_conf_never_raises_and_never_returns_none(conf: str) -> None:
 # --- The collection's id --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", ["27551", 27551, " 27551 ", "0027551"], ids=repr)
+@pytest.mark.parametrize("value", ["27551", 27551, " 27551 ", "0027551", "\x1c27551\x1f"], ids=ascii)
 def test_find_collection_id_of_a_conf(value: object) -> None:
     assert find_collection_id({"collection_id": value}) == 27551
 

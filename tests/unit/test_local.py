@@ -6,6 +6,8 @@ import stat
 from pathlib import Path
 
 import pytest
+from honcho.compat import ProcessManager
+from honcho.manager import Manager
 
 from local.environment import Local
 from local.servers import server
@@ -38,3 +40,7 @@ def test_server_that_ends_at_once_is_named(tmp_path: Path) -> None:
         server(["false"], {}, free_port(), tmp_path / "server.log"),
     ):
         pass
+
+
+def test_honcho_still_has_the_part_that_is_replaced() -> None:
+    assert isinstance(Manager()._procmgr, ProcessManager)

@@ -60,6 +60,7 @@ ORDER = (
     "models.notices",
     "models",
     "recording.origin",
+    "recording.ranking",
     "recording.versions",
     "recording.changes",
     "recording.counting",

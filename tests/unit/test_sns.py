@@ -50,6 +50,11 @@ def test_from_boto3_without_attributes_is_dated_by_its_receiver(attributes: dict
     assert SqsMessage.from_boto3(received, received_at=START).sent_at == START
 
 
+@pytest.mark.parametrize(("body", "size"), [("", 0), ("abc", 3), ("é📚", 6), ("\ud800", 3)], ids=ascii)
+def test_size_is_counted_in_bytes(body: str, size: int) -> None:
+    assert sqs_message(body).size == size
+
+
 def test_envelope_has_the_names_of_sqs_and_no_body() -> None:
     received = sqs_message("body", message_id="1")
 
