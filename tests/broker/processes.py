@@ -68,9 +68,13 @@ class Process:
 
     @property
     def children(self) -> list[int]:
-        """The pids of its children: of a worker, the processes of its pool."""
+        """The pids of its children: of a worker, the processes of its pool. Once it is gone, none."""
         pid = self._process.pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        try:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return []
+        return [int(child) for child in children.split()]
 
     def kill(self) -> None:
         """End it and its children with no chance to say a word."""

@@ -49,9 +49,14 @@ def main_process_killed(world: World) -> Iterator[None]:
 
 @contextmanager
 def pool_process_killed(world: World) -> Iterator[None]:
-    if children := world.worker.children:
-        os.kill(world.rng.choice(children), signal.SIGKILL)
+    """The worker is left alone until it has noticed: one that is killed before says nothing of it."""
+    worker = world.worker
+    children = worker.children
+    killed = world.rng.choice(children) if children else None
+    if killed is not None:
+        os.kill(killed, signal.SIGKILL)
     yield
+    wait_until(lambda: killed not in worker.children, "the end of the child")
 
 
 @contextmanager
