@@ -23,7 +23,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from fuzz import bodies, properties
-from harvest import gauges, reconcile, recording, telling
+from harvest import gauges, limits, reconcile, recording, telling
 from harvest.airflow import parse_event
 from harvest.batching import group_by_run
 from harvest.models import HarvestEvent, HarvestRun, RejectedMessage
@@ -40,6 +40,9 @@ MAX_QUERIES = 18
 
 #: The front page asks for each of its numbers, and for its charts.
 MAX_FRONT_QUERIES = 25
+
+#: A search asks for each of its words what it may mean.
+MAX_SEARCH_QUERIES = MAX_QUERIES + 10 * limits.MAX_WORDS
 
 #: Bytes of a row as a file, and as the API answers it: an escape of JSON has 12 for a character at most.
 MAX_FILE = 10 * bodies.MAX_LENGTH
@@ -105,8 +108,12 @@ def walk_run(client: Client, run: HarvestRun) -> None:
         check_page(client, f"{url}?{asked}", MAX_PAGE)
     for word in filter(None, (run.dag_id, run.dag_run_id, run.host, run.failure_reason)):
         for model in (HarvestRun, HarvestEvent):
-            check_page(client, f"{list_url(model)}?{urlencode({'q': word})}", MAX_LIST)
-        check_page(client, f"{reverse('api:runs')}?{urlencode({'q': word})}", ON_A_PAGE * MAX_ANSWER)
+            check_search(client, list_url(model), word, MAX_LIST)
+        check_search(client, reverse("api:runs"), word, ON_A_PAGE * MAX_ANSWER)
+
+
+def check_search(client: Client, url: str, words: str, max_bytes: int) -> None:
+    check_page(client, f"{url}?{urlencode({'q': words})}", max_bytes, MAX_SEARCH_QUERIES)
 
 
 def sweep() -> None:
@@ -119,7 +126,7 @@ def sweep() -> None:
         telling.consider(change_id, factories.START, telling.subscribers())
 
 
-def check_page(client: Client, url: str, max_bytes: int, max_queries: int | None = None) -> None:
+def check_page(client: Client, url: str, max_bytes: int, max_queries: int = 0) -> None:
     reset_queries()  # the log that they are counted by has an end
     with CaptureQueriesContext(connection) as queries:
         response = client.get(url)
