@@ -13,14 +13,23 @@ from django.conf import settings
 
 from bench.figures import Figure
 from bench.world import World
+from harvest.tasks import recompute_run_status
 from tests.factories import airflow_event
 
 SAMPLES = 200
 BARE = "bare-hop"
 
 #: Seconds of quiet before each run, of any length: the local queue server looks for messages ten times
-#: a second, and no two receives are in step.
+#: a second.
 PAUSE = (0.2, 0.4)
+
+#: Tasks before each run, up to so many and one at a time. A worker has two receives, of events and of
+#: tasks. With one run soon after the other they are in step: by how quick a machine is, the second is
+#: looked at just after what it waits for was sent, each time, or just before. Each of these tasks has
+#: it begin anew, some milliseconds later within the tenth of a second: as after a long quiet, any step
+#: is as likely as any other.
+STEPS = 25
+A_LOOK = 0.11
 
 #: Seconds that a receive takes to get to the queue server. The hop of the goals is one whose receive has
 #: just begun, as for the path's last hop: the worker asks for tasks again as soon as it has one.
@@ -37,6 +46,7 @@ def run(world: World) -> list[Figure]:
     for number in range(1, SAMPLES + 1):
         hops.append(_hop(world, JUST_BEGUN))
         waited.append(_hop(world, _random.uniform(*PAUSE)))
+        fall_out_of_step()
         paths.append(path(world, f"latency__{number}"))
         if number % 50 == 0:
             print(
@@ -70,6 +80,12 @@ def _hop(world: World, begun: float) -> float:
     seconds = time.perf_counter() - started
     sqs.delete_message(QueueUrl=url, ReceiptHandle=handle)
     return seconds
+
+
+def fall_out_of_step() -> None:
+    for _ in range(_random.randrange(STEPS)):
+        recompute_run_status.delay(0)  # there is no such run
+        time.sleep(A_LOOK)
 
 
 def path(world: World, run_id: str) -> float:

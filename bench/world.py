@@ -51,7 +51,7 @@ class World:
         with self.connect() as connection:
             connection.execute(
                 "TRUNCATE harvest_harvestevent, harvest_harvestrun, harvest_rejectedmessage, "
-                "django_celery_results_taskresult CASCADE"
+                "harvest_harvesttrigger, harvest_collection, django_celery_results_taskresult CASCADE"
             )
             connection.execute("VACUUM ANALYZE")
 
