@@ -20,6 +20,7 @@ from django_celery_results.models import TaskResult
 from bench import history
 from bench.figures import Figure
 from bench.world import World
+from harvest import limits
 from harvest.models import HarvestEvent, HarvestRun
 
 EVENTS = 1_000_000
@@ -123,12 +124,13 @@ def run(world: World) -> list[Figure]:
 
 
 def _long_runs(here: History) -> list[Figure]:
-    """Compare the pages of a run of 10,000 events, 1,000 mapped tasks, with those of one of 100."""
+    """Compare the pages of a run of 10,000 events, 1,000 mapped tasks, with those of one of 200: as many
+    as a page of a mapped task shows."""
     connections["default"] = here.database
     with connection.cursor() as cursor:  # The rows of the history brought their ids.
         for sql in connection.ops.sequence_reset_sql(no_style(), [HarvestRun, HarvestEvent]):
             cursor.execute(sql)
-    short, long = (_write_run(events) for events in (100, 10_000))
+    short, long = (_write_run(events) for events in (limits.MAX_ATTEMPTS, 10_000))
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE harvest_harvestevent")
     figures = []
