@@ -6,10 +6,11 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import django_stubs_ext
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.views.main import ERROR_FLAG
 from django.db import DataError, models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.translation import gettext
 
 django_stubs_ext.monkeypatch([admin.ModelAdmin])
 
@@ -28,4 +29,6 @@ class CarefulAdmin(admin.ModelAdmin[M]):
         except (DataError, OverflowError):
             if request.method != "GET" or not request.GET or ERROR_FLAG in request.GET:
                 raise
+            text = gettext("The address asks for what no row can be: the list is shown without filters.")
+            self.message_user(request, text, messages.WARNING)
             return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")

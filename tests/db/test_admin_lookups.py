@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
+from django.contrib.messages import get_messages
 from django.db import models, transaction
 from django.test import Client
 from django.urls import reverse
@@ -62,6 +63,13 @@ def test_list_is_shown_whatever_its_address_asks_for(staff: Client, model: type[
             assert response["Location"].endswith("?e=1")
         else:
             assert response.status_code == (400 if name.startswith("password") else 200), name
+
+
+def test_list_says_why_it_is_shown_without_filters(staff: Client) -> None:
+    response = get(staff, list_url(User), date_joined__gte=ENDS_OF_TIME[0])
+
+    [said] = get_messages(response.wsgi_request)
+    assert said.message == "The address asks for what no row can be: the list is shown without filters."
 
 
 def test_fault_that_no_address_made_is_one(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
