@@ -127,7 +127,7 @@ def record_event(messages: Sequence[Mapping[str, str]]) -> int | None:
     except recording.NotVerified as error:
         # What is stored shows in the run's status at once, and doesn't wait with the rest.
         if error.recorded.run_id is not None:
-            recording.recompute(error.recorded.run_id)
+            recording.recompute_or_leave(error.recorded.run_id)
         raise
 
 

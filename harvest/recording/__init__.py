@@ -15,7 +15,7 @@ from harvest.recording.forgetting import delete_rejected, empty_envelopes
 from harvest.recording.listed import record_listed
 from harvest.recording.replaying import replay
 from harvest.recording.runs import mark_stale, plan_look, recompute, set_status
-from harvest.recording.several import record_all
+from harvest.recording.several import recompute_or_leave, record_all
 from harvest.recording.versions import version_before
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "mark_stale",
     "plan_look",
     "recompute",
+    "recompute_or_leave",
     "record",
     "record_all",
     "record_answer",

@@ -12,12 +12,14 @@ from celery.signals import task_prerun
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 from pytest_django import Settings
+from structlog.contextvars import clear_contextvars
 
-from harvest import airflow, tasks
+from harvest import airflow, reconcile, recording, tasks
 from harvest.batching import group_by_run
 from harvest.models import HarvestRun, RejectedMessage
 from harvest.recording import Recorded
-from tests.factories import complete, message, sqs_message
+from tests.factories import complete, failed, message, sqs_message
+from tests.logged import entries
 
 pytestmark = pytest.mark.django_db
 
@@ -119,6 +121,29 @@ def test_record_event_records_what_an_older_consumer_could_not_read(
     assert RejectedMessage.objects.count() == 1
 
 
+def test_fault_with_one_run_of_several_leaves_it_to_the_sweep(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stumble(run_id: int) -> None:
+        if HarvestRun.objects.get(pk=run_id).dag_run_id == "b":
+            raise ZeroDivisionError("a planted fault")
+        recording.recompute(run_id)
+
+    with monkeypatch.context() as faulty:
+        faulty.setattr("harvest.recording.several.recompute", stumble)
+        tasks.record_event([failed(dag_run_id=run).to_task() for run in "abc"])
+
+    told = HarvestRun.objects.order_by("dag_run_id").values_list("dag_run_id", "status")
+    assert list(told) == [("a", "failed"), ("b", "running"), ("c", "failed")]
+    left = HarvestRun.objects.get(dag_run_id="b")
+    assert [entry["run_id"] for entry in entries(caplog, "run_not_recomputed")] == [left.pk]
+
+    assert left.pk in reconcile.due_runs(timezone.now() + timedelta(hours=1))
+    tasks.reconcile_run(left.pk)
+    left.refresh_from_db()
+    assert left.status == "failed"
+
+
 def test_record_event_of_several_runs_none_of_which_can_be_stored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -147,5 +172,6 @@ def test_worker_forgets_the_queries_of_the_task_before(settings: Settings) -> No
     assert connection.queries
 
     task_prerun.send(tasks.reconcile_runs)
+    clear_contextvars()  # it also names the task in what is logged
 
     assert connection.queries == []
