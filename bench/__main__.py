@@ -33,7 +33,6 @@ def main(names: list[str]) -> int:
         for name in names or NAMES:
             print(f"{name} …", flush=True)
             with world() as here:
-                here.renew()  # the one before left its rows
                 found = import_module(f"bench.{name}").run(here)
             save(found, RESULTS)
             figures += found

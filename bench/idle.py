@@ -16,7 +16,6 @@ BETWEEN = 3
 
 
 def run(world: World) -> list[Figure]:
-    world.renew()
     world.worker().wait_for("consumer_started")
     time.sleep(5)  # what it asks when it starts is over
     with world.counting() as counts:

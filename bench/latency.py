@@ -40,7 +40,6 @@ _random = random.Random(1)
 
 
 def run(world: World) -> list[Figure]:
-    world.renew()
     world.worker().wait_for("consumer_started")
     hops, waited, paths = [], [], []
     for number in range(1, SAMPLES + 1):

@@ -25,7 +25,6 @@ PART = 1_000
 
 
 def run(world: World) -> list[Figure]:
-    world.renew()
     worker = world.worker()
     worker.wait_for("consumer_started")
     waves = range(EVENTS_SENT // WAVE)

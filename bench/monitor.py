@@ -27,7 +27,6 @@ A_MOMENT = 1.0
 
 
 def run(world: World) -> list[Figure]:
-    world.renew()
     port, log = free_port(), world.folder / "bench-monitor.log"
     url = f"redis://127.0.0.1:{port}/0"
     world.worker(MONITOR_BROKER_URL=url)

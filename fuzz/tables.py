@@ -121,9 +121,10 @@ def sweep() -> None:
     tomorrow = timezone.now() + timedelta(days=1)
     for run_id in reconcile.due_runs(tomorrow):
         reconcile.look_at(run_id)
+    subscribers = telling.subscribers()
     for change_id in telling.due_changes(tomorrow):
         # As if it were the day of the events: what is old is no news.
-        telling.consider(change_id, factories.START, telling.subscribers())
+        telling.consider(change_id, factories.START, subscribers)
 
 
 def check_page(client: Client, url: str, max_bytes: int, max_queries: int = 0) -> None:

@@ -93,27 +93,32 @@ def _take(window: Window, chunk: Sequence[AirflowRun], asked_at: datetime, dry_r
     known = _known(window, chunk)
     made = failed = 0
     for run in chunk:
-        new = run.dag_run_id not in known
-        if dry_run or _says_nothing_new(run, known.get(run.dag_run_id)):
-            made += new
-            continue
-        try:
-            recording.record_listed(window.host, run, asked_at)
-            made += new
-        except recording.TransientError:
-            raise
-        except Exception:  # a fault of ours with one run, which must not keep the others from being made
+        before = known.get(run.dag_run_id)
+        if dry_run or _says_nothing_new(run, before) or _record(window, run, asked_at):
+            made += before is None
+        else:
             failed += 1
-            logger.exception(
-                "listed_run_not_recorded",
-                host=window.host,
-                dag_id=window.dag_id,
-                dag_run_id=run.dag_run_id,
-            )
     if not dry_run:
         metrics.add(metrics.BACKFILLED_RUNS, made, result="made")
         metrics.add(metrics.BACKFILLED_RUNS, len(chunk) - made - failed, result="known")
     return Listed(len(chunk), made, failed)
+
+
+def _record(window: Window, run: AirflowRun, asked_at: datetime) -> bool:
+    """Record one run. Return False for a fault of ours, which must not keep others from being made."""
+    try:
+        recording.record_listed(window.host, run, asked_at)
+    except recording.TransientError:
+        raise
+    except Exception:
+        logger.exception(
+            "listed_run_not_recorded",
+            host=window.host,
+            dag_id=window.dag_id,
+            dag_run_id=run.dag_run_id,
+        )
+        return False
+    return True
 
 
 def _known(window: Window, chunk: Iterable[AirflowRun]) -> dict[str, HarvestRun]:

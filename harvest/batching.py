@@ -55,11 +55,12 @@ def _split(messages: Sequence[SqsMessage]) -> Iterator[Sequence[SqsMessage]]:
     batch: list[SqsMessage] = []
     size = 0
     for message in messages:
-        too_large = size + message.size > limits.MAX_BATCH_BYTES
+        bytes_more = message.size
+        too_large = size + bytes_more > limits.MAX_BATCH_BYTES
         if batch and (too_large or len(batch) == limits.MAX_BATCH_MESSAGES):
             yield batch
             batch, size = [], 0
         batch.append(message)
-        size += message.size
+        size += bytes_more
     if batch:
         yield batch

@@ -3,13 +3,14 @@ beyond all columns, a moment before the first."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import django_stubs_ext
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import ERROR_FLAG
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG, ChangeList
 from django.db import DataError, models
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest
 from django.utils.translation import gettext
 
 django_stubs_ext.monkeypatch([admin.ModelAdmin])
@@ -19,16 +20,14 @@ M = TypeVar("M", bound=models.Model)
 
 class CarefulAdmin(admin.ModelAdmin[M]):
     """A list that answers what can't be looked up as the admin answers what can't be read: it is shown
-    without filters."""
+    without filters, and says why."""
 
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         try:
-            return super().changelist_view(request, extra_context)
-        except (DataError, OverflowError):
-            if request.method != "GET" or not request.GET or ERROR_FLAG in request.GET:
-                raise
+            return super().get_changelist_instance(request)
+        except (DataError, OverflowError) as error:
+            if not request.GET or ERROR_FLAG in request.GET:
+                raise  # it is not the address that is at fault
             text = gettext("The address asks for what no row can be: the list is shown without filters.")
             self.message_user(request, text, messages.WARNING)
-            return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
+            raise IncorrectLookupParameters from error

@@ -9,7 +9,7 @@ import structlog
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, Q, QuerySet, Subquery
+from django.db.models import F, Q, QuerySet
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Right
 from django.utils import timezone
@@ -18,7 +18,7 @@ from harvest import limits
 from harvest.airflow import find_collection_id, find_target_version
 from harvest.models import Collection, HarvestEvent, HarvestRun, HarvestTrigger
 from harvest.recording.changes import Standing, keep_changes
-from harvest.recording.ranking import by_code_points
+from harvest.recording.ranking import largest, newest
 from harvest.status import StaleAfter
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -135,12 +135,10 @@ def fold(run: HarvestRun, before: Standing | None = None, *, quiet: bool = False
 
 
 def _newest(events: QuerySet[HarvestEvent]) -> HarvestEvent | None:
-    """Return the event that decides, by harvest.status.order: of any number that are tied, no other."""
-    newest_at = events.order_by("-sns_timestamp").values("sns_timestamp")[:1]
-    tied = events.filter(sns_timestamp=Subquery(newest_at))
-    ranked = tied.order_by("-dag_level", by_code_points("message_id").desc())
+    """Return the event that decides, by harvest.status.order."""
     # These are large, and not needed here.
-    return ranked.defer("rikolti_message", "sqs_message", "sns_message").first()
+    events = events.defer("rikolti_message", "sqs_message", "sns_message")
+    return newest(events, "sns_timestamp", "-dag_level", largest("message_id")).first()
 
 
 def _decide_status(run: HarvestRun, newest: HarvestEvent) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet, Subquery
+from django.db.models import QuerySet
 
 from harvest.models import Collection, HarvestRun
 from harvest.published import Statement, counts, newest_publication, published_version
-from harvest.recording.ranking import by_code_points
+from harvest.recording.ranking import largest, newest
 
 #: What the rule does not read of a run, and may be of any size.
 LARGE = ("dag_run_conf", "airflow_note")
@@ -61,8 +61,6 @@ def publications(collection_id: int) -> QuerySet[HarvestRun]:
 
 
 def newest_run(runs: QuerySet[HarvestRun]) -> QuerySet[HarvestRun]:
-    """Return the newest run by harvest.published.order, and no other of any number that are tied."""
-    newest_date = runs.order_by("-logical_date").values("logical_date")[:1]
-    tied = runs.filter(logical_date=Subquery(newest_date))
-    ranked = tied.order_by(*(by_code_points(name).desc() for name in ("dag_run_id", "dag_id", "host")))
-    return ranked.defer(*LARGE)[:1]
+    """Return the newest run, by harvest.published.order."""
+    then = (largest("dag_run_id"), largest("dag_id"), largest("host"))
+    return newest(runs.defer(*LARGE), "logical_date", *then)

@@ -5,13 +5,13 @@ from itertools import permutations
 
 import pytest
 from django.db import connection
-from django.db.models.signals import post_init
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from harvest import recording
 from harvest.models import HarvestEvent, HarvestRun
 from harvest.sns import SqsMessage
+from tests.db.loaded import loaded
 from tests.factories import (
     START,
     complete,
@@ -175,11 +175,6 @@ def test_recompute_asks_as_much_of_many_events_as_of_few(apart: timedelta, many:
 @pytest.mark.parametrize("conf", [{}, {"collection_id": "27551"}], ids=["no conf", "conf"])
 def test_recompute_reads_no_more_of_many_tied_events_than_of_few(conf: dict[str, str]) -> None:
     run = store(message())
-    read = []
-
-    def note(instance: HarvestEvent, **kwargs: object) -> None:
-        read.append(instance.message_id)
-
     HarvestEvent.objects.bulk_create(
         HarvestEvent(
             message_id=f"event-{index}",
@@ -192,13 +187,10 @@ def test_recompute_reads_no_more_of_many_tied_events_than_of_few(conf: dict[str,
         )
         for index in range(100)
     )
-    post_init.connect(note, sender=HarvestEvent)
-    try:
+    with loaded(HarvestEvent) as read:
         recompute(run)
-    finally:
-        post_init.disconnect(note, sender=HarvestEvent)
 
-    assert read[0] == "event-99"
+    assert read[0].message_id == "event-99"
     assert len(read) <= 2
 
 

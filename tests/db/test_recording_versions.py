@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from itertools import product
 from typing import Any
 
 import pytest
 from django.db import connection
-from django.db.models.signals import post_init
 from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from harvest import recording
+from harvest import published, recording
 from harvest.airflow import PUBLISH, UNPUBLISH
 from harvest.models import Collection, HarvestRun
-from harvest.recording.versions import version_before
+from harvest.recording.versions import newest_run, publications, version_before
 from harvest.sns import SqsMessage
 from tests import factories
+from tests.db.loaded import loaded
 from tests.db.test_concurrency import at_once
 from tests.factories import START, complete, failed, make_collection, message
 
@@ -186,18 +187,31 @@ def test_version_reads_no_more_of_many_tied_runs_than_of_few() -> None:
             target_version="v0",
             logical_date=START + timedelta(hours=9),
         )
-    read = []
-
-    def note(instance: HarvestRun, **kwargs: object) -> None:
-        read.append(instance.dag_run_id)
-
-    post_init.connect(note, sender=HarvestRun)
-    try:
+    with loaded(HarvestRun) as read:
         arrive(publishing("v1", 1))
-    finally:
-        post_init.disconnect(note, sender=HarvestRun)
 
-    assert [run_id for run_id in read if run_id.startswith("tied")] == ["tied-9"]
+    assert [run.dag_run_id for run in read if run.dag_run_id.startswith("tied")] == ["tied-9"]
+
+
+@pytest.mark.django_db
+def test_newest_run_of_those_that_are_tied_is_that_of_the_pure_rule() -> None:
+    collection = make_collection(1)
+    ids, hosts = ("a", "B", "é", "\uffff", "📚"), ("https://a.org", "https://a-b.org", "https://ab.org")
+    for dag_run_id, dag_id, host in product(ids, (PUBLISH, UNPUBLISH), hosts):
+        factories.make_run(
+            collection=collection, dag_id=dag_id, dag_run_id=dag_run_id, host=host, target_version="v1",
+            logical_date=START,
+        )  # fmt: skip
+    runs = publications(collection.pk)
+    expected = [run.pk for run in sorted(runs, key=published.order, reverse=True)]
+
+    ranked = []
+    for _ in expected:
+        [newest] = newest_run(runs)
+        ranked.append(newest.pk)
+        newest.delete()
+
+    assert ranked == expected
 
 
 @pytest.mark.django_db
