@@ -176,11 +176,12 @@ def _store(
             # So that a sweep finds the run, should the task that recomputes it get lost.
             run.recompute_due_at = run.recompute_due_at or now
             run.save(update_fields=["tasks_done", "tasks_failed", "errors", "recompute_due_at"])
-        elif run.first_event_at is not None and not run.events.exists():
-            # Copies of another run's events, under another name: no reason to make a run. (One that
-            # Airflow told of has no first event.)
-            run.delete()
-            return None, ()
+        else:
+            # Copies change nothing: not even a name under which they are known already may make a run
+            # here, or part one, or name its host.
+            transaction.set_rollback(True)
+    if not new and all(event.run_id != run.pk for event in stored):
+        return None, ()
     return run.pk, new
 
 

@@ -88,24 +88,28 @@ def _locate(key: RunKey, first: Mapping[str, Any]) -> HarvestRun:
         nameless.save(update_fields=["host"])
         return nameless
     if len(named) == 1:
-        _part_with_nameless_events(next(iter(named.values())))
+        _part_with_nameless_events(next(iter(named.values())), nameless)
     return HarvestRun.objects.create(**key._asdict(), **first)
 
 
-def _part_with_nameless_events(run: HarvestRun) -> None:
-    """Give the events that name no host a run of their own: a second host makes them ambiguous."""
+def _part_with_nameless_events(run: HarvestRun, nameless: HarvestRun | None) -> None:
+    """Give the events that name no host a run of their own: a second host makes them ambiguous.
+
+    ``nameless`` is that run, where there is one: a host that had parted them before is forgotten by now.
+    """
     nameless_events = run.events.filter(host="")
     first = nameless_events.order_by("sns_timestamp").first()
     if first is None:
         return
-    nameless = HarvestRun.objects.create(
-        host="",
-        dag_id=run.dag_id,
-        dag_run_id=run.dag_run_id,
-        logical_date=first.logical_date,
-        first_event_at=first.sns_timestamp,
-        last_heard_at=first.sns_timestamp,
-    )
+    if nameless is None:
+        nameless = HarvestRun.objects.create(
+            host="",
+            dag_id=run.dag_id,
+            dag_run_id=run.dag_run_id,
+            logical_date=first.logical_date,
+            first_event_at=first.sns_timestamp,
+            last_heard_at=first.sns_timestamp,
+        )
     nameless_events.update(harvest_run=nameless, collection=None)
     before = Standing.of(run)
     if not run.events.exists():  # what is known of it, it has from Airflow

@@ -203,6 +203,39 @@ def test_copy_of_a_parted_event_is_a_copy() -> None:
     assert hosts() == {"": ["a"], H1: ["b"], H2: ["c"]}
 
 
+def test_copies_under_another_host_change_nothing() -> None:
+    store(message(message_id="a", host=H1))
+    store(failed(message_id="b", host=...))
+    before = rows()
+
+    for received in (message(message_id="a", host=H2), failed(message_id="b", host=H2)):
+        result = recording.record([received])
+        assert (result.run_id, result.recorded, result.duplicates) == (None, 0, 1)
+
+    assert rows() == before
+    assert store(message(message_id="c", host=H3)).host == H3
+    assert hosts() == {H1: ["a"], "": ["b"], H3: ["c"]}
+
+
+def test_copy_names_no_host() -> None:
+    store(message(message_id="a", host=...))
+
+    recording.record([message(message_id="a", host=H1)])
+
+    assert hosts() == {"": ["a"]}
+
+
+def test_events_are_parted_again_after_the_second_host_is_forgotten() -> None:
+    for message_id, host in (("a", ""), ("b", H1), ("c", H2)):
+        store(message(message_id=message_id, host=host))
+    HarvestRun.objects.get(host=H2).delete()
+    store(message(message_id="d", host=...))
+
+    store(message(message_id="e", host=H3))
+
+    assert hosts() == {"": ["a", "d"], H1: ["b"], H3: ["e"]}
+
+
 # --- The law --------------------------------------------------------------------------------------
 
 makers = st.sampled_from([message, message, complete, failed, task_error])
