@@ -29,8 +29,9 @@ LOOK = "GetQueueAttributes"
 
 _TAKE = frozenset({RECEIVE, DELETE, HIDE})
 _FIND = frozenset({"GetQueueUrl", LOOK})
-#: What SQS itself asks for when it moves messages, and what moving them one by one takes.
-_REDRIVE = _FIND | {RECEIVE, DELETE, "StartMessageMoveTask", "ListMessageMoveTasks"}
+_REDRIVE = _FIND | {RECEIVE, DELETE}
+#: What SQS itself asks for when it moves messages.
+_MOVE = frozenset({"StartMessageMoveTask", "ListMessageMoveTasks"})
 
 #: By process and queue.
 ALLOWED: Mapping[Process, Mapping[str, frozenset[str]]] = {
@@ -41,12 +42,11 @@ ALLOWED: Mapping[Process, Mapping[str, frozenset[str]]] = {
         TASKS: frozenset({SEND, LOOK}),
         TASKS + DEAD_LETTERS: _FIND,
     },
-    # It sends events only to take up dead letters again.
     Process.WORKER: {
-        EVENTS: _TAKE | {SEND, LOOK},
+        EVENTS: _TAKE | {LOOK},
         EVENTS + DEAD_LETTERS: _REDRIVE,
         TASKS: _TAKE | {SEND, LOOK},
-        TASKS + DEAD_LETTERS: _REDRIVE,
+        TASKS + DEAD_LETTERS: _REDRIVE | _MOVE,
     },
     Process.BEAT: {TASKS: frozenset({SEND})},
 }
@@ -59,7 +59,7 @@ OPERATOR: Mapping[str, frozenset[str]] = {
     EVENTS: _MAKE | {SEND},
     EVENTS + DEAD_LETTERS: _MAKE | _REDRIVE,
     TASKS: _MAKE | {SEND},
-    TASKS + DEAD_LETTERS: _MAKE | _REDRIVE,
+    TASKS + DEAD_LETTERS: _MAKE | _REDRIVE | _MOVE,
 }
 
 #: And of the topic.

@@ -1,8 +1,11 @@
 """Redrive: dead letters taken up again, a slice at a time, so that none is lost between two queues.
 
-SQS moves them itself where the service can and all are to go. Else each is received, made safe, and
-only then deleted: a raw message is recorded, as an event or as a rejected message with its reason; a
-task goes back to its queue as it is. What is done twice, when a process ends in between, does no harm.
+Each is received, made safe, and only then deleted: a raw message is recorded, as an event or as a rejected
+message with its reason; a task goes back to its queue as it is, or all of them by SQS itself, where the
+service can. What is done twice, when a process ends in between, does no harm.
+
+SQS gives what it moves a new id and a new time. Those of a raw message say which event it is, where SNS
+delivers raw, and whether its certificate was valid: so raw messages are never moved.
 
 Source: SQS's documentation of dead-letter queue redrive, StartMessageMoveTask and ListMessageMoveTasks.
 """
@@ -164,8 +167,8 @@ def _look_at_both(sqs: SQSClient, kind: Redrive.Kind) -> tuple[Queue, Queue]:
 
 
 def _begin_move(sqs: SQSClient, redrive: Redrive, source: Queue, dead: Queue) -> Redrive.Way:
-    """Have SQS move all of them, where it can. One that it is moving already is ours to follow."""
-    if redrive.most is not None:
+    """Have SQS move all tasks, where it can. Those that it is moving already are ours to follow."""
+    if redrive.most is not None or redrive.kind == Redrive.Kind.EVENTS:
         return Redrive.Way.SINGLY
     try:
         if not _is_moving(_newest_move(sqs, dead)):

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.django_db
 
 SOURCE = "arn:aws:sqs:us-west-2:000000000000:rikolti-events"
 DEAD = f"{SOURCE}-dlq"
+TASKS = Redrive.Kind.TASKS
 
 
 class StubbedSqs:
@@ -98,16 +99,16 @@ def ended(status: str, moved: int, **keys: Any) -> dict[str, Any]:
     }
 
 
-def begun(sqs: StubbedSqs, **options: Any) -> Redrive:
+def begun(sqs: StubbedSqs, kind: Redrive.Kind = Redrive.Kind.EVENTS, **options: Any) -> Redrive:
     sqs.queues()
-    return redrive.begin(Redrive.Kind.EVENTS, **options)
+    return redrive.begin(kind, **options)
 
 
 # --- Moved by SQS
 
 
 def test_sqs_moves_all(sqs: StubbedSqs) -> None:
-    one = begun(sqs)
+    one = begun(sqs, TASKS)
     sqs.queues()
     sqs.moves()
     sqs.answer(
@@ -129,7 +130,7 @@ def test_sqs_moves_all(sqs: StubbedSqs) -> None:
 
 
 def test_move_that_goes_on_already_is_followed(sqs: StubbedSqs) -> None:
-    one = begun(sqs)
+    one = begun(sqs, TASKS)
     sqs.queues()
     sqs.moves(running(2))
     sqs.moves(running(2))
@@ -141,7 +142,7 @@ def test_move_that_goes_on_already_is_followed(sqs: StubbedSqs) -> None:
 
 def test_move_that_sqs_does_not_show_yet_is_waited_for(sqs: StubbedSqs) -> None:
     before = ended("COMPLETED", 9) | {"StartedTimestamp": 1}
-    one = begun(sqs)
+    one = begun(sqs, TASKS)
     sqs.queues()
     sqs.moves(before)
     sqs.answer("start_message_move_task", {"TaskHandle": "a handle"})
@@ -159,7 +160,7 @@ def test_move_that_sqs_does_not_show_yet_is_waited_for(sqs: StubbedSqs) -> None:
 
 
 def test_move_that_fails_says_why(sqs: StubbedSqs) -> None:
-    one = begun(sqs)
+    one = begun(sqs, TASKS)
     sqs.queues()
     sqs.moves(running(1))
     sqs.moves(ended("FAILED", 1, FailureReason="AWS.SimpleQueueService.AccessDenied"))
@@ -172,7 +173,7 @@ def test_move_that_fails_says_why(sqs: StubbedSqs) -> None:
 
 @pytest.mark.parametrize("code", ["InvalidAction", "AccessDenied"])
 def test_service_without_moves_goes_one_by_one(sqs: StubbedSqs, code: str) -> None:
-    one = begun(sqs)
+    one = begun(sqs, TASKS)
     sqs.queues()
     sqs.refuse("list_message_move_tasks", code)
     sqs.answer("receive_message", {"Messages": []})
@@ -182,6 +183,18 @@ def test_service_without_moves_goes_one_by_one(sqs: StubbedSqs, code: str) -> No
 
     assert one.way == "singly"
     assert one.ended_at is not None
+
+
+def test_raw_messages_are_never_moved_by_sqs(sqs: StubbedSqs) -> None:
+    one = begun(sqs, Redrive.Kind.EVENTS)
+    sqs.queues()
+    sqs.answer("receive_message", {"Messages": []})
+    sqs.dead_letters(0)
+
+    redrive.go_on(one)
+
+    assert one.way == "singly"
+    sqs.stubber.assert_no_pending_responses()
 
 
 # --- One by one
@@ -243,7 +256,7 @@ def test_message_that_cannot_be_verified_stays(sqs: StubbedSqs, monkeypatch: Any
 
 def test_tasks_that_went_back_are_counted_when_one_does_not(sqs: StubbedSqs) -> None:
     sqs.queues()
-    one = redrive.begin(Redrive.Kind.TASKS, most=5)
+    one = redrive.begin(TASKS, most=5)
     sqs.queues()
     sqs.answer("receive_message", {"Messages": [raw("one", 1), raw("two", 2)]})
     sqs.answer("send_message", {"MessageId": "new"})
@@ -297,7 +310,7 @@ def test_refusal_that_passes_does_not_end_it(sqs: StubbedSqs, code: str, status:
 
 
 def test_move_goes_on_after_a_refusal_that_passes(sqs: StubbedSqs) -> None:
-    one = begun(sqs)
+    one = begun(sqs, TASKS)
     sqs.queues()
     sqs.refuse("list_message_move_tasks", "ThrottlingException", "not now")
 
