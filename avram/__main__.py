@@ -62,8 +62,8 @@ def main() -> None:
         words = command(sys.argv[1] if len(sys.argv) > 1 else "")
         from avram import settings  # reading them is what may fail
 
-        if sys.argv[1] == "worker" and settings.RIKOLTI_CONSUMER:
-            checks.check_consumer()  # here it is one sentence; Celery would wrap it
+        if sys.argv[1] == "worker":
+            checks.check_worker()  # here it is one sentence; Celery would wrap it
         if words[0] == "gunicorn" and not settings.ALLOWED_HOSTS:
             raise ImproperlyConfigured(
                 "ALLOWED_HOSTS is not set, so that web would answer no page: name the hosts that it is "

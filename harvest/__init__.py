@@ -67,7 +67,7 @@ searching       what is searched for in long tables: by an index, or among the n
 provision       topic and queues: what should be there, and making it so
 permissions     what each process may do with the queues
 doctor/         how the live world is, and what to do about it
-startcheck      what a worker that starts says of its queues
+startcheck      what a worker that starts says of its settings and queues
 oldregistry/    taking over the runs and events of a registry that ran before this
 admin/          one file a family of pages
 api/            the JSON API for dashboards

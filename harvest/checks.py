@@ -1,4 +1,4 @@
-"""What Django's system checks say of the settings: before a command runs, and when a consumer starts.
+"""What Django's system checks say of the settings: before a command runs, and when a worker starts.
 
 They ask nobody: what only the database or AWS can tell is asked by ``manage.py doctor``, and what the
 queues' settings would lose by each worker that starts (``harvest.startcheck``).
@@ -18,31 +18,31 @@ from django.core.exceptions import ImproperlyConfigured
 @register("harvest")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """Look at the settings that say whose messages are believed, and what would lose them."""
-    return [*_check_origin(), *_check_keeping()]
+    # Where no queue is named yet, there is nothing to take from any topic.
+    return [*_check_origin(takes=bool(settings.RIKOLTI_EVENTS_QUEUE_URL)), *_check_keeping()]
 
 
-def check_consumer() -> list[CheckMessage]:
-    """Return what is doubtful about a worker that takes events.
+def check_worker() -> list[CheckMessage]:
+    """Return what is doubtful about a worker. It records, also what the consumers of others take.
 
     Raises:
         ImproperlyConfigured: it must not start. Says why, and what to do.
     """
-    if not settings.RIKOLTI_EVENTS_QUEUE_URL:
+    if settings.RIKOLTI_CONSUMER and not settings.RIKOLTI_EVENTS_QUEUE_URL:
         raise ImproperlyConfigured(
             "RIKOLTI_EVENTS_QUEUE_URL is not set. Set it, or RIKOLTI_CONSUMER=0 for a worker that "
             "only runs tasks."
         )
-    problems = check_settings()
+    problems = [*_check_origin(takes=True), *_check_keeping()]
     for problem in problems:
         if problem.is_serious():
             raise ImproperlyConfigured(f"{problem.msg} {problem.hint or ''}".strip())
     return problems
 
 
-def _check_origin() -> Iterator[CheckMessage]:
+def _check_origin(*, takes: bool) -> Iterator[CheckMessage]:
     if settings.RIKOLTI_VERIFY_SIGNATURES:
-        # Where no queue is named yet, there is nothing to take from any topic.
-        if settings.RIKOLTI_EVENTS_QUEUE_URL and not settings.RIKOLTI_EVENTS_TOPIC_ARNS:
+        if takes and not settings.RIKOLTI_EVENTS_TOPIC_ARNS:
             yield Error(
                 "RIKOLTI_EVENTS_TOPIC_ARNS is not set, so that every message would be rejected.",
                 hint="Set it to the ARN of Rikolti's topic, or RIKOLTI_VERIFY_SIGNATURES=0.",

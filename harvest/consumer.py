@@ -28,7 +28,6 @@ from structlog.contextvars import bound_contextvars
 
 from harvest import metrics, recording, taskids
 from harvest.batching import Batch, group_by_run
-from harvest.checks import check_consumer
 from harvest.deleter import MOST_AT_ONCE, Deleter
 from harvest.heartbeats import Part, Pulse
 from harvest.rawqueue import LONG_POLL, RawQueue
@@ -72,8 +71,6 @@ class RikoltiConsumer(bootsteps.StartStopStep):
         return bool(settings.RIKOLTI_CONSUMER)
 
     def start(self, parent: Any) -> None:
-        for problem in check_consumer():  # Celery runs the checks, and tells nobody what they say.
-            logger.warning("setting_doubtful", check=problem.id, problem=problem.msg, hint=problem.hint)
         pulse = Pulse(Part.CONSUMER, parent.hostname)
         self.receiver = Receiver(
             RawQueue(settings.RIKOLTI_EVENTS_QUEUE_URL),

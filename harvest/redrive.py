@@ -1,8 +1,8 @@
 """Redrive: dead letters taken up again, a slice at a time, so that none is lost between two queues.
 
-Each is received, made safe, and only then deleted: a raw message is recorded, as an event or as a rejected
-message with its reason; a task goes back to its queue as it is, or all of them by SQS itself, where the
-service can. What is done twice, when a process ends in between, does no harm.
+Each is received, made safe, and only then deleted: a raw message is recorded, as an event or as a
+rejected message with its reason; a task goes back to its queue as it is, or all of them by SQS itself,
+where the service can. What is done twice, when a process ends in between, does no harm.
 
 SQS gives what it moves a new id and a new time. Those of a raw message say which event it is, where SNS
 delivers raw, and whether its certificate was valid: so raw messages are never moved.

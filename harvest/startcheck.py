@@ -1,6 +1,6 @@
-"""What a worker says of its queues when it starts: settings that would lose messages or do them twice.
+"""What a worker says when it starts: of whom it would believe, and of queues that would lose messages.
 
-``manage.py doctor`` says it, too, but only to one who asks.
+Celery runs Django's checks, and tells nobody what they say; ``manage.py doctor`` tells one who asks.
 """
 
 from __future__ import annotations
@@ -12,21 +12,29 @@ import boto3
 import structlog
 from celery import bootsteps
 
+from harvest.checks import check_worker
 from harvest.doctor import CONFIG, Level, queues
 
 logger = structlog.stdlib.get_logger(__name__)
 
-#: What these entries have in the place of a system check's id.
+#: What entries of the queues have in the place of a system check's id.
 CHECK = "doctor"
 
 
-class QueueCheck(bootsteps.StartStopStep):
-    """Asks once for the settings of the queues, in a thread: AWS that is away holds up no worker."""
+class StartCheck(bootsteps.StartStopStep):
+    """Looks at the settings, and asks once for those of the queues: in a thread, so that AWS that is
+    away holds up no worker.
+
+    Raises:
+        ImproperlyConfigured: the worker must not start.
+    """
 
     requires = ("celery.worker.components:Pool",)  # whose processes need not inherit it
-    name = "QueueCheck"
+    name = "StartCheck"
 
     def start(self, parent: Any) -> None:
+        for problem in check_worker():
+            logger.warning("setting_doubtful", check=problem.id, problem=problem.msg, hint=problem.hint)
         threading.Thread(target=tell_doubtful, name="queue-check", daemon=True).start()
 
 

@@ -28,7 +28,7 @@ from harvest.doctor import world
 from harvest.doctor.findings import Level
 from harvest.models import Heartbeat
 from harvest.provision import DEAD_LETTERS, EVENTS, TASKS, Provisioner
-from harvest.startcheck import QueueCheck, tell_doubtful
+from harvest.startcheck import StartCheck, tell_doubtful
 from local.servers import monitoring_broker
 from tests.broker.processes import wait_until
 from tests.broker.wire import Wire
@@ -220,7 +220,7 @@ def test_worker_that_starts_tells_what_would_lose_messages(
     change(wire, EVENTS, RedrivePolicy="")
     change(wire, TASKS_DEAD, MessageRetentionPeriod="345600")
 
-    QueueCheck(None).start(None)
+    StartCheck(None).start(None)
 
     wait_until(lambda: len(entries(caplog, "setting_doubtful")) == 3, "three warnings")
     assert [entry["problem"].partition(".")[0] for entry in entries(caplog, "setting_doubtful")] == [

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
-from harvest.checks import check_settings, is_amazon
-from harvest.consumer import Receiver, RikoltiConsumer
+from harvest.checks import check_settings, check_worker, is_amazon
+from harvest.startcheck import StartCheck
 from tests.factories import TOPIC_ARN
 from tests.logged import entries
 
@@ -102,23 +100,40 @@ def test_is_amazon(url: str, amazon: bool) -> None:
     assert is_amazon(url) is amazon
 
 
-def test_consumer_does_not_start_where_all_would_be_rejected(production: Settings) -> None:
+@pytest.mark.parametrize(("consumer", "url"), [(True, QUEUE), (False, QUEUE), (False, "")])
+def test_worker_does_not_start_where_all_would_be_rejected(
+    production: Settings, consumer: bool, url: str
+) -> None:
+    """One without a consumer would reject what others take."""
+    production.RIKOLTI_CONSUMER = consumer
+    production.RIKOLTI_EVENTS_QUEUE_URL = url
     production.RIKOLTI_EVENTS_TOPIC_ARNS = []
 
     with pytest.raises(ImproperlyConfigured, match="RIKOLTI_EVENTS_TOPIC_ARNS"):
-        RikoltiConsumer(SimpleNamespace()).start(None)
+        StartCheck(None).start(None)
 
 
-def test_consumer_starts_with_a_warning_where_all_is_believed(
-    production: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("consumer", [True, False])
+def test_worker_starts_with_a_warning_where_all_is_believed(
+    production: Settings, consumer: bool, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    production.RIKOLTI_CONSUMER = consumer
     production.RIKOLTI_VERIFY_SIGNATURES = False
-    started: list[Receiver] = []
-    monkeypatch.setattr(Receiver, "start", lambda receiver: started.append(receiver))
+    monkeypatch.setattr("harvest.startcheck.tell_doubtful", lambda: None)
 
-    worker = SimpleNamespace(hostname="one@test", pulses=[])
-    RikoltiConsumer(worker).start(worker)
+    StartCheck(None).start(None)
 
     (entry,) = entries(caplog, "setting_doubtful")
+    assert entry["check"] == "harvest.W001"
     assert "RIKOLTI_VERIFY_SIGNATURES is off" in entry["problem"]
-    assert len(started) == 1
+
+
+def test_worker_without_a_queue_starts_only_without_a_consumer(production: Settings) -> None:
+    production.RIKOLTI_EVENTS_QUEUE_URL = ""
+
+    production.RIKOLTI_CONSUMER = False
+    assert check_worker() == []
+    production.RIKOLTI_CONSUMER = True
+    with pytest.raises(ImproperlyConfigured, match="RIKOLTI_EVENTS_QUEUE_URL is not set"):
+        check_worker()

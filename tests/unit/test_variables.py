@@ -175,8 +175,12 @@ def test_process_does_not_start_with_a_mistake(process: str, name: str) -> None:
             {"RIKOLTI_EVENTS_QUEUE_URL": "https://sqs.us-west-2.amazonaws.com/123456789012/q"},
             "RIKOLTI_EVENTS_TOPIC_ARNS is not set, so that every message would be rejected.",
         ),
+        (
+            {"RIKOLTI_CONSUMER": "0"},
+            "RIKOLTI_EVENTS_TOPIC_ARNS is not set, so that every message would be rejected.",
+        ),
     ],
-    ids=["no queue", "no topic"],
+    ids=["no queue", "no topic", "no consumer and no topic"],
 )
 def test_worker_that_may_take_no_events_does_not_start(wrong: dict[str, str], said: str) -> None:
     result = start("-m", "avram", "worker", SECRET_KEY="k3y", **wrong)
