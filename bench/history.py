@@ -61,8 +61,8 @@ _STATEMENTS = (
     """
     INSERT INTO harvest_harvesttrigger (collection_id, dag_id, dag_run_id, logical_date, dag_run_conf,
         hostname, state, stdout, stderr, created_at)
-    SELECT collection_id, dag_id, dag_run_id, logical_date, '{{}}', 'worker', 'accepted', '', '',
-        logical_date
+    SELECT collection_id, dag_id, dag_run_id, logical_date, '{{}}', 'worker',
+        CASE WHEN chance(-id, 4) = 0 THEN 'unknown' ELSE 'accepted' END, '', '', logical_date
     FROM harvest_harvestrun WHERE id % 2 = 0;
     """,
     """
@@ -106,6 +106,32 @@ _STATEMENTS = (
         JOIN harvest_harvestrun AS run ON run.id = run_id
         ORDER BY n
     ) AS told;
+    """,
+    """
+    INSERT INTO harvest_runchange (harvest_run_id, kind, before, source, note, changed_at, quiet, news,
+        considered_at)
+    SELECT id, status, 'running', 'events', '', last_heard_at, false, '', last_heard_at
+    FROM harvest_harvestrun WHERE status <> 'running';
+    """,
+    """
+    WITH owner AS (
+        INSERT INTO auth_user (password, is_superuser, username, first_name, last_name, email, is_staff,
+            is_active, date_joined)
+        VALUES ('', false, 'owner', '', '', '', true, true, now()) RETURNING id
+    ), subscription AS (
+        INSERT INTO harvest_subscription (name, owner_id, active, inactive_reason, kinds, campuses,
+            dag_ids, channel, address, given_up, secret_number, created_at)
+        SELECT 'all', id, true, '', '[]', '[]', '[]', 'mail', 'ada@example.org', 0, 0, now()
+        FROM owner RETURNING id
+    )
+    INSERT INTO harvest_notice (subscription_id, change_id, kind, content, state, attempts, error,
+        created_at, due_at, sent_at)
+    SELECT subscription.id, change.id,
+        (ARRAY['failed', 'failed', 'stale', 'lost'])[1 + chance(change.id, 4)],
+        jsonb_build_object('text', noise(change.id, 20)),
+        CASE WHEN chance(-change.id, 5) = 0 THEN 'failed' ELSE 'sent' END, 1, '',
+        changed_at, changed_at, changed_at
+    FROM harvest_runchange AS change, subscription;
     """,
     """
     INSERT INTO harvest_rejectedmessage (digest, body, body_encoding, reason, error, sqs_message,

@@ -33,6 +33,7 @@ EVENT_LIST = "harvest/harvestevent/"
 REJECTED = "harvest/rejectedmessage/"
 COLLECTIONS = "harvest/collection/"
 TRIGGERS = "harvest/harvesttrigger/"
+NOTICES = "harvest/notice/"
 RESULTS = "django_celery_results/taskresult/"
 
 #: Each page by its address under the admin's; {names} are looked up in each database.
@@ -63,6 +64,8 @@ PAGES = {
     "event list, whole runs": f"{EVENT_LIST}?dag_level__exact=1",
     "event list, failed": f"{EVENT_LIST}?outcome__exact=failed",
     "event list, errors of whole runs": f"{EVENT_LIST}?error__exact=1&dag_level__exact=1",
+    "event list, errors that ended well": f"{EVENT_LIST}?error__exact=1&outcome__exact=succeeded",
+    "event list, failures without error": f"{EVENT_LIST}?error__exact=0&outcome__exact=failed",
     "event list, a quarter": f"{EVENT_LIST}?sns_timestamp__gte={{quarter}}&sns_timestamp__lt={{now}}",
     "event list, task": f"{EVENT_LIST}?q=validation.validate_collection",
     "event list, DAG run id": f"{EVENT_LIST}?q={{dag_run_id}}",
@@ -82,6 +85,12 @@ PAGES = {
     "collection list, name": f"{COLLECTIONS}?q=000017th",
     "collection page": f"{COLLECTIONS}17/change/",
     "trigger list": TRIGGERS,
+    "trigger list, unknown": f"{TRIGGERS}?state__exact=unknown",
+    "trigger list, DAG run id": f"{TRIGGERS}?q={{dag_run_id}}",
+    "trigger list, nothing found": f"{TRIGGERS}?q=nowhere",
+    "notice list": NOTICES,
+    "notice list, given up": f"{NOTICES}?state__exact=failed",
+    "notice list, of a kind": f"{NOTICES}?kind=lost",
     "task result list": RESULTS,
     "task result list, failed": f"{RESULTS}?status=FAILURE",
     "task result page": f"{RESULTS}{{result}}/change/",

@@ -54,12 +54,27 @@ def newest(queryset: QuerySet[M], column: str, *, of: QuerySet[M] | None = None)
 
 def meanings_of_run(word: str) -> Iterator[Q]:
     """Yield what a word may mean of a run, what an index answers first."""
-    if word.isdecimal() and len(word) <= MAX_COLLECTION_DIGITS:
+    if _may_be_collection_id(word):
         yield Q(collection=word) | Q(collection=None, conf_collection_id=word)
-    yield Q(collection__in=Collection.objects.filter(name__icontains=word))
-    yield Q(dag_run_id__startswith=word)
+    yield from _collection_or_id(word)
     yield _with_task(word)
     yield _with_error(word)
+
+
+def meanings_of_trigger(word: str) -> Iterator[Q]:
+    """Yield what a word may mean of a trigger, what an index answers first."""
+    if _may_be_collection_id(word):
+        yield Q(collection=word)
+    yield from _collection_or_id(word)
+
+
+def _may_be_collection_id(word: str) -> bool:
+    return word.isdecimal() and len(word) <= MAX_COLLECTION_DIGITS
+
+
+def _collection_or_id(word: str) -> Iterator[Q]:
+    yield Q(collection__in=Collection.objects.filter(name__icontains=word))
+    yield Q(dag_run_id__startswith=word)
 
 
 def _with_task(task_id: str) -> Q:

@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 
 from harvest import delivery
 from harvest.admin import moments, parts
+from harvest.admin.longlists import ValuesFilter
 from harvest.models import Notice
 
 
@@ -27,7 +28,7 @@ class NoticeAdmin(parts.ReadOnlyAdmin[Notice]):
         "next_attempt",
         "error",
     )
-    list_filter = ("state", "kind", "created_at")
+    list_filter = ("state", ("kind", ValuesFilter), "created_at")
     list_select_related = ("subscription", "change__harvest_run")
     show_facets = admin.ShowFacets.NEVER
     actions = ("try_again",)

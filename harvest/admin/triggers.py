@@ -22,6 +22,7 @@ from harvest.admin.starting import PERMISSION
 from harvest.airflow_api import version_of
 from harvest.airflowpages import run_page
 from harvest.models import HarvestRun, HarvestTrigger
+from harvest.searching import meanings_of_trigger, search
 
 State = HarvestTrigger.State
 
@@ -43,7 +44,8 @@ class HarvestTriggerAdmin(parts.ReadOnlyAdmin[HarvestTrigger]):
     )
     list_filter = (("dag_id", ValuesFilter), "state", "logical_date")
     list_select_related = ("collection", "user")
-    search_fields = ("dag_run_id", "collection__name", "=collection__id")
+    search_fields = ("dag_run_id",)
+    search_help_text = _("a collection's id or name, or how a DAG run id begins")
     show_facets = admin.ShowFacets.NEVER
     change_form_outer_before_template = "harvest/look_again.html"
     fieldsets = (
@@ -71,6 +73,11 @@ class HarvestTriggerAdmin(parts.ReadOnlyAdmin[HarvestTrigger]):
 
     def of_list(self, queryset: QuerySet[HarvestTrigger]) -> QuerySet[HarvestTrigger]:
         return queryset.defer("stdout", "stderr", "dag_run_conf")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[HarvestTrigger], search_term: str
+    ) -> tuple[QuerySet[HarvestTrigger], bool]:
+        return search(queryset, search_term, meanings_of_trigger), False
 
     def get_readonly_fields(self, request: HttpRequest, obj: HarvestTrigger | None = None) -> list[str]:
         return flatten_fieldsets(self.fieldsets)

@@ -259,7 +259,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('-sns_timestamp', '-dag_level', '-message_id'),
-                'indexes': [models.Index(fields=['harvest_run', '-sns_timestamp'], name='event_newest_of_run'), models.Index(fields=['harvest_run', 'task_id', 'map_index', 'sns_timestamp', 'try_number', 'error'], name='event_of_task'), models.Index(fields=['-sns_timestamp'], name='event_newest'), models.Index(condition=models.Q(('error', True)), fields=['harvest_run', '-sns_timestamp'], name='event_newest_error'), models.Index(condition=models.Q(('outcome', 'running'), _negated=True), fields=['outcome', '-sns_timestamp'], name='event_newest_of_outcome'), models.Index(condition=models.Q(('dag_level', True)), fields=['-sns_timestamp'], name='event_newest_of_dag'), models.Index(condition=models.Q(('version', ''), _negated=True), fields=['collection', '-sns_timestamp'], name='event_newest_version'), models.Index(models.F('harvest_run'), models.F('task_id'), models.Func(models.F('map_index'), function='COALESCE', template='%(function)s(%(expressions)s, -1)'), models.OrderBy(models.F('sns_timestamp'), descending=True), models.OrderBy(models.F('error'), descending=True), condition=models.Q(('task_id__isnull', False)), name='event_newest_of_task'), models.Index(condition=models.Q(('has_envelopes', True)), fields=['recorded_at'], name='event_with_envelopes'), models.Index(fields=['task_id'], name='event_task', opclasses=('varchar_pattern_ops',))],
+                'indexes': [models.Index(fields=['harvest_run', '-sns_timestamp'], name='event_newest_of_run'), models.Index(fields=['harvest_run', 'task_id', 'map_index', 'sns_timestamp', 'try_number', 'error'], name='event_of_task'), models.Index(fields=['-sns_timestamp'], name='event_newest'), models.Index(condition=models.Q(('error', True)), fields=['harvest_run', '-sns_timestamp'], name='event_newest_error'), models.Index(condition=models.Q(('outcome', 'running'), _negated=True), fields=['outcome', '-sns_timestamp'], name='event_newest_of_outcome'), models.Index(condition=models.Q(('dag_level', True)), fields=['-sns_timestamp'], name='event_newest_of_dag'), models.Index(condition=models.Q(('error', True), models.Q(('outcome', 'failed'), _negated=True)), fields=['-sns_timestamp'], name='event_odd_error'), models.Index(condition=models.Q(('error', False), ('outcome', 'failed')), fields=['-sns_timestamp'], name='event_odd_failure'), models.Index(condition=models.Q(('dag_level', True), ('outcome', 'running')), fields=['-sns_timestamp'], name='event_odd_dag'), models.Index(condition=models.Q(('dag_level', False), ('outcome', 'succeeded')), fields=['-sns_timestamp'], name='event_odd_success'), models.Index(condition=models.Q(('version', ''), _negated=True), fields=['collection', '-sns_timestamp'], name='event_newest_version'), models.Index(models.F('harvest_run'), models.F('task_id'), models.Func(models.F('map_index'), function='COALESCE', template='%(function)s(%(expressions)s, -1)'), models.OrderBy(models.F('sns_timestamp'), descending=True), models.OrderBy(models.F('error'), descending=True), condition=models.Q(('task_id__isnull', False)), name='event_newest_of_task'), models.Index(condition=models.Q(('has_envelopes', True)), fields=['recorded_at'], name='event_with_envelopes'), models.Index(fields=['task_id'], name='event_task', opclasses=('varchar_pattern_ops',))],
                 'constraints': [models.UniqueConstraint(fields=('message_id',), name='event_once')],
             },
         ),
@@ -270,6 +270,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='harvesttrigger',
             index=models.Index(fields=['-logical_date'], name='trigger_newest'),
+        ),
+        migrations.AddIndex(
+            model_name='harvesttrigger',
+            index=models.Index(fields=['state', '-logical_date'], name='trigger_newest_of_state'),
+        ),
+        migrations.AddIndex(
+            model_name='harvesttrigger',
+            index=models.Index(fields=['dag_run_id'], name='trigger_dag_run', opclasses=('varchar_pattern_ops',)),
         ),
         migrations.AddConstraint(
             model_name='harvesttrigger',
@@ -370,6 +378,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='notice',
             index=models.Index(fields=['-created_at', '-id'], name='notice_newest'),
+        ),
+        migrations.AddIndex(
+            model_name='notice',
+            index=models.Index(fields=['state', '-created_at', '-id'], name='notice_newest_of_state'),
+        ),
+        migrations.AddIndex(
+            model_name='notice',
+            index=models.Index(fields=['kind', '-created_at', '-id'], name='notice_newest_of_kind'),
         ),
         migrations.AddIndex(
             model_name='notice',

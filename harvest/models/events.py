@@ -143,6 +143,28 @@ class HarvestEvent(models.Model):
                 condition=Q(dag_level=True),
                 name="event_newest_of_dag",
             ),
+            # Filters that hardly go together: to find the few such events, if any, all of one would be read.
+            # (One index for the four is none that PostgreSQL would choose.)
+            models.Index(
+                fields=("-sns_timestamp",),
+                condition=Q(error=True) & ~Q(outcome="failed"),
+                name="event_odd_error",
+            ),
+            models.Index(
+                fields=("-sns_timestamp",),
+                condition=Q(error=False, outcome="failed"),
+                name="event_odd_failure",
+            ),
+            models.Index(
+                fields=("-sns_timestamp",),
+                condition=Q(dag_level=True, outcome="running"),
+                name="event_odd_dag",
+            ),
+            models.Index(
+                fields=("-sns_timestamp",),
+                condition=Q(dag_level=False, outcome="succeeded"),
+                name="event_odd_success",
+            ),
             # The versions that a collection has.
             models.Index(
                 fields=("collection", "-sns_timestamp"),

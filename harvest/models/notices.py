@@ -107,6 +107,8 @@ class Notice(models.Model):
         constraints = (models.UniqueConstraint(fields=("subscription", "change"), name="notice_once"),)
         indexes = (
             models.Index(fields=("-created_at", "-id"), name="notice_newest"),
+            models.Index(fields=("state", "-created_at", "-id"), name="notice_newest_of_state"),
+            models.Index(fields=("kind", "-created_at", "-id"), name="notice_newest_of_kind"),
             models.Index(fields=("due_at",), condition=Q(state="waiting"), name="notice_due"),
         )
 

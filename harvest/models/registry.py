@@ -102,6 +102,11 @@ class HarvestTrigger(models.Model):
         indexes = (
             models.Index(fields=("collection", "-logical_date"), name="trigger_newest_of_collection"),
             models.Index(fields=("-logical_date",), name="trigger_newest"),
+            models.Index(fields=("state", "-logical_date"), name="trigger_newest_of_state"),
+            # It is searched by how a DAG run's id begins.
+            models.Index(
+                fields=("dag_run_id",), opclasses=("varchar_pattern_ops",), name="trigger_dag_run"
+            ),
         )
         permissions = (("trigger_run", "Can start runs in Airflow"),)
 
