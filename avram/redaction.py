@@ -22,6 +22,9 @@ MAX_TRACEBACK = 16_000
 MAX_VALUES = 200
 MAX_DEPTH = 4
 
+#: Characters beside a cut that may be a part of what looks like a secret.
+MAX_TORN = 100
+
 #: A secret that is shorter is a word (`admin`, `test`) that texts have for other reasons.
 MIN_SECRET = 6
 
@@ -66,11 +69,20 @@ class Redactor:
         found = {secret for secret in secrets if len(secret) >= MIN_SECRET}
         # The longest first: one may be the beginning of another.
         self._secrets = sorted(found, key=len, reverse=True)
+        self._torn = max([MAX_TORN, *map(len, found)])
 
     def text(self, text: str, most: int = MAX_TEXT) -> str:
         """Return a text without secrets, and cut in its middle where it is too long."""
-        if len(text) > 2 * most:  # What is cut in any case need not be looked at, but for its edges.
-            text = text[:most] + text[-most:]
+        if len(text) <= 2 * most:
+            text = self._clean(text)
+            return text if len(text) <= most else shorten(text, most)
+        # What is cut in any case need not be looked at. A secret that was torn there looks like none.
+        beginning = self._clean(text[:most])[: -self._torn]
+        end = self._clean(text[-most:])[self._torn :]
+        half = most // 2
+        return f"{beginning[:half]} … {len(text) - 2 * half} characters … {end[-half:]}"
+
+    def _clean(self, text: str) -> str:
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, CUT)
@@ -80,7 +92,7 @@ class Redactor:
         lowered = text.lower()
         if any(word in lowered for word in _WORDS):
             text = _NAMED.sub(_cut_unless_harmless, text)
-        return text if len(text) <= most else shorten(text, most)
+        return text
 
     def value(self, value: Any, depth: int = 0) -> Any:
         """Return a value as JSON can say it: bounded in every way, without secrets."""

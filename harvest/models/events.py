@@ -143,8 +143,8 @@ class HarvestEvent(models.Model):
                 condition=Q(dag_level=True),
                 name="event_newest_of_dag",
             ),
-            # Filters that hardly go together: to find the few such events, if any, all of one would be read.
-            # (One index for the four is none that PostgreSQL would choose.)
+            # Filters that hardly go together: to find the few such events, if any, all of one would be
+            # read. (One index for the four is none that PostgreSQL would choose.)
             models.Index(
                 fields=("-sns_timestamp",),
                 condition=Q(error=True) & ~Q(outcome="failed"),

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from harvest.models import RejectedMessage
 from harvest.recording.events import Recorded, record
-from harvest.recording.runs import recompute
+from harvest.recording.several import recompute_or_leave
 
 
 def replay(rejected: RejectedMessage) -> Recorded | None:
@@ -23,5 +23,5 @@ def replay(rejected: RejectedMessage) -> Recorded | None:
         return None
     RejectedMessage.objects.filter(pk=rejected.pk).update(replayed_at=timezone.now())
     if result.run_id is not None:
-        recompute(result.run_id)
+        recompute_or_leave(result.run_id)
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib import admin
@@ -12,6 +13,7 @@ from django.db import models, transaction
 from django.test import Client
 from django.urls import reverse
 
+from harvest.models import HarvestRun, RejectedMessage
 from tests import factories
 from tests.db.test_admin_hostile import list_url, page_url, record
 
@@ -58,11 +60,35 @@ def test_list_is_shown_whatever_its_address_asks_for(staff: Client, model: type[
 
     assert asked
     for name, value in asked:
-        response = get(staff, list_url(model), **{name: value})
-        if response.status_code == 302:
-            assert response["Location"].endswith("?e=1")
-        else:
-            assert response.status_code == (400 if name.startswith("password") else 200), name
+        for flag in ({}, {"e": "1"}):
+            response = get(staff, list_url(model), **flag, **{name: value})
+            if response.status_code == 302:
+                assert response["Location"].endswith("?e=1")
+            else:
+                assert response.status_code == (400 if name.startswith("password") else 200), name
+                assert "admin/invalid_setup.html" not in [each.name for each in response.templates]
+
+
+@pytest.mark.parametrize("model", [HarvestRun, RejectedMessage, User], ids=lambda model: model.__name__)
+@pytest.mark.parametrize("value", [NUL, HUGE, "²", "", "x"])
+def test_row_that_no_row_can_be_is_a_bad_request(
+    staff: Client, model: type[models.Model], value: str
+) -> None:
+    asked = {"action": "delete_selected", "_selected_action": value}
+
+    assert staff.post(list_url(model), asked).status_code == 400
+
+
+def test_post_to_an_address_that_cannot_be_looked_up_leads_to_the_list(staff: Client) -> None:
+    run = factories.make_run()
+    url = f"{list_url(HarvestRun)}?last_heard_at__gte={quote(ENDS_OF_TIME[0])}"
+
+    with transaction.atomic():
+        response = staff.post(url, {"action": "recompute", "_selected_action": run.pk})
+        transaction.set_rollback(True)
+
+    assert response.status_code == 302
+    assert response["Location"].endswith("?e=1")
 
 
 def test_list_says_why_it_is_shown_without_filters(staff: Client) -> None:

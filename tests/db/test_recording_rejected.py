@@ -14,6 +14,7 @@ from harvest.recording import events as recording_events
 from harvest.recording.rejected import reject
 from harvest.sns import Notification, SqsMessage
 from tests.factories import START, airflow_event, complete, message, sns_body, sqs_message
+from tests.logged import entries
 from tests.unit.strategies import any_text
 
 pytestmark = pytest.mark.django_db
@@ -233,6 +234,24 @@ def test_replay_into_a_run_that_went_on_keeps_its_status(monkeypatch: pytest.Mon
     assert run.status == HarvestRun.Status.SUCCEEDED
     assert run.events.count() == 2
     assert run.first_event_at == START
+
+
+def test_fault_with_the_run_of_a_replay_is_left_to_the_sweep(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rejected = store(complete(version="2.0"))
+    learn_version_2(monkeypatch)
+
+    def stumble(run_id: int) -> None:
+        raise ZeroDivisionError("a planted fault")
+
+    monkeypatch.setattr("harvest.recording.several.recompute", stumble)
+
+    assert recording.replay(rejected)
+
+    run = HarvestRun.objects.get()
+    assert run.recompute_due_at is not None
+    assert [entry["run_id"] for entry in entries(caplog, "run_not_recomputed")] == [run.pk]
 
 
 def test_replay_what_is_still_not_understood() -> None:
