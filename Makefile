@@ -58,7 +58,7 @@ bench: $(READY) ## all benchmarks, or BENCH="drain latency": figures beside thei
 soak: $(READY) ## make run for an hour, its demo at ten times speed: memory, logs, tables (MINUTES=60 SPEED=10)
 	@$(BIN)/python -m bench.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SPEED),--speed $(SPEED))
 
-chaos: $(READY) ## break everything, 10,000 messages each (SEED=3 repeats, SCENARIO=disk-full picks, EVENTS=500)
+chaos: $(READY) ## break everything, 10,000 events each (SEED=3 repeats, SCENARIO=disk-full picks, EVENTS=500)
 	CHAOS_EVENTS=$(or $(EVENTS),10000) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest tests/chaos -v \
 	  -o log_cli=true -o log_cli_level=INFO -o log_cli_format="%(message)s" $(if $(SCENARIO),-k $(SCENARIO))
 

@@ -37,6 +37,7 @@ def seeds() -> Iterator[bytes]:
     for event in events:
         yield json.dumps(event).encode()
         yield factories.sns_body(event, message_id="00000000-0000-0000-0000-000000000001").encode()
+    yield factories.sns_body(events[0], Subject="of a topic").encode()
     yield factories.sns_body("You have chosen …", Type="SubscriptionConfirmation", Token="t").encode()
     for refused in HOSTILE.values():
         yield from (body.encode() for body in refused if len(body) <= 20_000)

@@ -15,7 +15,8 @@ from typing import Any
 
 import trustme
 
-from tests.signatures import CERTIFICATE_PATH, SNS_HOST, certificate
+from tests.factories import START
+from tests.signatures import CERTIFICATE_PATH, SNS_HOST, YEAR, certificate
 
 #: Writes what a client gets for its request.
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -60,7 +61,9 @@ class SnsServer:
     """
 
     def __init__(self, folder: Path, name: str = SNS_HOST, *, tls: bool = True) -> None:
-        self.answers: dict[str, Answer] = {CERTIFICATE_PATH: serve(certificate())}
+        # A real queue says when it takes a message: by today's clock.
+        pem = certificate(not_after=START + 50 * YEAR)
+        self.answers: dict[str, Answer] = {CERTIFICATE_PATH: serve(pem)}
         self.requests: list[str] = []
         self.away = False
         authority = trustme.CA()

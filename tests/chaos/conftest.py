@@ -14,9 +14,9 @@ from tests.chaos.scenarios import Outcome
 from tests.chaos.world import QueueProxy
 from tests.environment import TEMPORARY
 
-#: So many messages a scenario. `make chaos` says how many; all tests together play a short version.
+#: So many events a scenario, and some copies and hostile bodies. `make chaos` says how many; all tests together play a short version.
 IS_SHORT = not os.environ.get("CHAOS_EVENTS")
-EVENTS = int(os.environ.get("CHAOS_EVENTS") or 300)
+EVENTS = int(os.environ.get("CHAOS_EVENTS") or 260)
 SEED = int(os.environ.get("CHAOS_SEED") or random.randrange(10**6))
 
 COLUMNS = (
@@ -47,7 +47,7 @@ def outcomes() -> list[Outcome]:
 
 def pytest_report_header() -> str:
     disk = "" if os.geteuid() == 0 else ", no full disk (this is not root)"
-    return f"chaos: seed {SEED}, {EVENTS} messages a scenario{disk}"
+    return f"chaos: seed {SEED}, {EVENTS} events a scenario{disk}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

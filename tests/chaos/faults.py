@@ -25,6 +25,9 @@ HEARTBEAT_SECONDS = 3
 #: Just after another fault there may be no session to end: what a worker tries again waits a while.
 SESSION_SECONDS = 10
 
+#: What a worker says of a message whose certificate it can't get.
+UNVERIFIED = "not verified yet"
+
 Fault = Callable[[World], AbstractContextManager[None]]
 
 # --- processes ------------------------------------------------------------------------------------
@@ -213,10 +216,24 @@ def monitor_hung(world: World) -> Iterator[None]:
 
 
 #: Of each group one goes wrong at a time.
+@contextmanager
+def certificates_away(world: World) -> Iterator[None]:
+    """SNS's host can't be reached, just when a worker was killed and the next has no certificate yet. It
+    is back when some message could not be verified."""
+    world.sns.away = True
+    unverified = world.logs.count(UNVERIFIED)
+    world.worker.kill()
+    world.start_worker()
+    yield
+    wait_until(lambda: world.logs.count(UNVERIFIED) > unverified, "a message that waits")
+    world.sns.away = False
+
+
 PROCESSES = (worker_killed, main_process_killed, pool_process_killed, beat_killed)
 RESTARTS = (database_restarted, database_session_killed)
 CONNECTIONS = (sessions_ended, connections_refused, database_silent)
 DEADLOCKS = (deadlock, deadlock_other_way)
 QUEUES = (throttled, failing, reset, slow, delivered_twice)
 CLOCK = (clock_jumped,)
+CERTIFICATES = (certificates_away,)
 MONITOR = (monitor_gone, monitor_hung)

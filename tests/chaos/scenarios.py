@@ -66,6 +66,8 @@ class Scenario:
     #: workers are killed, it comes back as soon as a living worker can't hold it any more.
     holds_long: bool = False
     beat: bool = False
+    #: Whether what comes is signed, and nothing else is believed: for faults of SNS's host.
+    signed: bool = False
 
     @property
     def breaks_requests(self) -> bool:
@@ -114,6 +116,7 @@ SCENARIOS = (
     ),
     Scenario("clock-jumps", "postgresql", (faults.CLOCK,), (clocks_differed,), beat=True),
     Scenario("monitor-gone", "sqlite", (faults.MONITOR,), (NO_MONITOR,)),
+    Scenario("signatures", "sqlite", (faults.CERTIFICATES,), signed=True),
     Scenario(
         "all-at-once",
         "postgresql",
@@ -145,7 +148,7 @@ SHORT = (
         holds_long=True,
     ),
     Scenario("sqs-and-monitor", "sqlite", ((*faults.QUEUES, *faults.MONITOR),), (NO_MONITOR,)),
-    *(scenario for scenario in SCENARIOS if scenario.name in ("disk-full", "all-at-once")),
+    *(scenario for scenario in SCENARIOS if scenario.name in ("disk-full", "signatures", "all-at-once")),
 )
 
 

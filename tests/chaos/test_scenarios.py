@@ -15,7 +15,7 @@ from tests.chaos.conftest import EVENTS, IS_SHORT, SEED
 from tests.chaos.databases import Postgres, Sqlite, small_disk, sqlite_template
 from tests.chaos.faults import disk_full
 from tests.chaos.scenarios import SCENARIOS, SHORT, Outcome, Play, Scenario, patience
-from tests.chaos.traffic import interleaved
+from tests.chaos.traffic import interleaved, signed
 from tests.chaos.world import QueueProxy, World
 from tests.environment import TEMPORARY
 
@@ -52,12 +52,15 @@ def world(scenario: Scenario, database: Sqlite | Postgres, queue_proxy: QueuePro
     queue_proxy.break_requests()
     # A str as seed, unlike a hash, is the same in every process.
     rng = random.Random(f"{SEED} {scenario.name}")
-    with closing(World(rng, wire, database, queue_proxy)) as world:
+    with closing(World(rng, wire, database, queue_proxy, verifies=scenario.signed)) as world:
         yield world
 
 
 def test_nothing_is_lost(scenario: Scenario, world: World, outcomes: list[Outcome]) -> None:
-    outcome = Play(scenario, world, *interleaved(EVENTS, world.rng)).run()
+    traffic = interleaved(EVENTS, world.rng)
+    if scenario.signed:
+        traffic = signed(*traffic, world.rng)
+    outcome = Play(scenario, world, *traffic).run()
 
     outcomes.append(outcome)
     assert outcome.is_right, outcome

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.broker.traffic import HOSTILE
 from tests.factories import HOST, airflow_event, sns_body
+from tests.signatures import signed_body, sns_key
 
 OTHER_HOST = "https://other-airflow.example.org"
 
@@ -31,25 +32,34 @@ LAST_MESSAGES: tuple[Any, ...] = (
 )
 
 
-def interleaved(total: int, rng: random.Random) -> tuple[list[str], set[str]]:
-    """Return so many bodies, shuffled, and those of them that nobody can understand.
+def interleaved(n_events: int, rng: random.Random) -> tuple[list[str], set[str]]:
+    """Return the bodies of so many events and some more, shuffled, and those that nobody can understand.
 
-    A tenth are copies, a twentieth can't be understood. Seconds of publication are drawn, so that
+    For ten events there is a copy of one; for twenty, a body that can't be understood. Seconds of publication are drawn, so that
     there are ties; a run goes on after its end, now and then.
     """
-    n_hostile, n_copies = total // 20, total // 10
-    names = [(f"manual__{number:04}", rng.choice(HOSTS)) for number in range(max(6, total // 400))]
+    n_hostile, n_copies = n_events // 20, n_events // 10
+    names = [(f"manual__{number:04}", rng.choice(HOSTS)) for number in range(max(6, n_events // 400))]
     # Recent, so that no run is stale by the true clock.
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=30)
-    good = [
-        _body(f"message-{number:06}", *rng.choice(names), start, rng)
-        for number in range(total - n_hostile - n_copies)
-    ]
+    good = [_body(f"message-{number:06}", *rng.choice(names), start, rng) for number in range(n_events)]
     kinds = [body for bodies in HOSTILE.values() for body in bodies]
     hostile = [body + " " * (i // len(kinds)) for i, body in enumerate(islice(cycle(kinds), n_hostile))]
     bodies = [*good, *rng.choices(good, k=n_copies), *hostile]
     rng.shuffle(bodies)
     return bodies, set(hostile)
+
+
+def signed(bodies: list[str], hostile: set[str], rng: random.Random) -> tuple[list[str], set[str]]:
+    """Return the same as SNS signs it, and of a tenth of the events another that somebody else signed,
+    with the same id: nobody must believe it."""
+    forger = sns_key(which="somebody's")
+    events = [body for body in dict.fromkeys(bodies) if body not in hostile]
+    by_sns = {body: signed_body(body) for body in events}
+    forged = {signed_body(body, key=forger) for body in rng.sample(events, len(events) // 10)}
+    sent = [*(by_sns.get(body, body) for body in bodies), *sorted(forged)]
+    rng.shuffle(sent)
+    return sent, hostile | forged
 
 
 def _body(

@@ -22,6 +22,8 @@ from tests.broker.proxy import DatabaseProxy
 from tests.broker.wire import Wire
 from tests.chaos.databases import Postgres, Sqlite
 from tests.environment import TEMPORARY, free_port
+from tests.factories import TOPIC_ARN
+from tests.sns_server import SnsServer
 
 
 class QueueProxy:
@@ -86,12 +88,19 @@ class World:
     """
 
     def __init__(
-        self, rng: random.Random, wire: Wire, database: Sqlite | Postgres, queue_proxy: QueueProxy
+        self,
+        rng: random.Random,
+        wire: Wire,
+        database: Sqlite | Postgres,
+        queue_proxy: QueueProxy,
+        *,
+        verifies: bool,
     ) -> None:
         self.rng = rng
         self.wire = wire
         self.database = database
         self.queue_proxy = queue_proxy
+        self._servers = ExitStack()
         self.monitor = Monitor()
         self.clock = Clock(TEMPORARY / "clock")
         variables = {
@@ -104,12 +113,23 @@ class World:
         if isinstance(database, Postgres):
             self.database_proxy = DatabaseProxy(database.url)
             variables["DATABASE_URL"] = self.database_proxy.url
+        if verifies:
+            folder = TEMPORARY / "sns"
+            folder.mkdir(exist_ok=True)
+            self.sns = SnsServer(folder)
+            self._servers.callback(self.sns.close)
+            variables |= {
+                "RIKOLTI_VERIFY_SIGNATURES": "1",
+                "RIKOLTI_EVENTS_TOPIC_ARNS": TOPIC_ARN,
+                **self.sns.variables,
+            }
         self._processes = Processes(show_logs=True, **variables)
         self._numbers = count(1)
         self.start_worker()
 
     def close(self) -> None:
         self._processes.close()
+        self._servers.close()
         self.monitor.close()
         if isinstance(self.database, Postgres):
             self.database_proxy.close()

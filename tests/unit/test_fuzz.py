@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from avram.environment import ROOT
-from fuzz import properties
+from fuzz import properties, signatures
 from harvest.batching import group_by_run
 from tests import factories
 
@@ -118,3 +120,26 @@ def test_check_counts_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises((AssertionError, ValueError)):
         properties.check(factories.sqs_message("not JSON"))
+
+
+def test_check_notices_what_is_believed_unsigned(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = factories.message()
+    signatures.check(message)
+    monkeypatch.setattr(signatures, "check_signature", lambda *arguments: None)
+
+    with pytest.raises(AssertionError):
+        signatures.check(message)
+
+
+def test_check_notices_what_is_believed_though_it_was_altered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_written(body: Mapping[str, Any]) -> bytes:
+        """The rule of Amazon's documentation, and no more."""
+        said = (f"{key}\n{body[key]}\n" for key in signatures.SIGNED if body.get(key) is not None)
+        return "".join(said).encode()
+
+    message = factories.sqs_message(factories.sns_body(factories.airflow_event(), Subject="a topic's"))
+    signatures.check(message)
+    monkeypatch.setattr("harvest.signing._signed_text", as_written)
+
+    with pytest.raises(AssertionError, match="Subject"):
+        signatures.check(message)
