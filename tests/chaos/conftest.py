@@ -14,7 +14,8 @@ from tests.chaos.scenarios import Outcome
 from tests.chaos.world import QueueProxy
 from tests.environment import TEMPORARY
 
-#: So many events a scenario, and some copies and hostile bodies. `make chaos` says how many; all tests together play a short version.
+#: So many events a scenario, and some copies and hostile bodies. `make chaos` says how many; all tests
+#: together play a short version.
 IS_SHORT = not os.environ.get("CHAOS_EVENTS")
 EVENTS = int(os.environ.get("CHAOS_EVENTS") or 260)
 SEED = int(os.environ.get("CHAOS_SEED") or random.randrange(10**6))

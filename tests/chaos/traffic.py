@@ -35,8 +35,8 @@ LAST_MESSAGES: tuple[Any, ...] = (
 def interleaved(n_events: int, rng: random.Random) -> tuple[list[str], set[str]]:
     """Return the bodies of so many events and some more, shuffled, and those that nobody can understand.
 
-    For ten events there is a copy of one; for twenty, a body that can't be understood. Seconds of publication are drawn, so that
-    there are ties; a run goes on after its end, now and then.
+    For ten events there is a copy of one; for twenty, a body that can't be understood. Seconds of
+    publication are drawn, so that there are ties; a run goes on after its end, now and then.
     """
     n_hostile, n_copies = n_events // 20, n_events // 10
     names = [(f"manual__{number:04}", rng.choice(HOSTS)) for number in range(max(6, n_events // 400))]
