@@ -10,13 +10,17 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number. ``at_most`` or ``at_least`` is its goal; a figure without one is for information."""
+    """One number. ``at_most`` or ``at_least`` is its goal; a figure without one is for information.
+
+    ``why`` says why the goal may not be met, and what would meet it.
+    """
 
     name: str
     value: float
     unit: str = ""
     at_most: float | None = None
     at_least: float | None = None
+    why: str = ""
 
     @property
     def met(self) -> bool | None:
@@ -35,14 +39,16 @@ class Figure:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """Return the figures as aligned lines: name, value, goal, whether it is met."""
+    """Return the figures as aligned lines: name, value, goal, whether it is met; then why it is not."""
     verdicts = {True: "met", False: "NOT MET", None: ""}
     rows = [(figure.name, _written(figure), figure.goal, verdicts[figure.met]) for figure in figures]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join(
+    lines = [
         f"{name:<{widths[0]}}  {value:>{widths[1]}}  {goal:<{widths[2]}}  {verdict}".rstrip()
         for name, value, goal, verdict in rows
-    )
+    ]
+    reasons = dict.fromkeys(figure.why for figure in figures if figure.met is False and figure.why)
+    return "\n".join([*lines, *(f"\n{reason}" for reason in reasons)])
 
 
 def _written(figure: Figure) -> str:
