@@ -95,12 +95,13 @@ def _read_unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return data
 
 
-def _read_int(digits: str) -> int:
-    if len(digits) > limits.MAX_DIGITS:
+def _read_int(text: str) -> int:
+    digits = len(text.removeprefix("-"))
+    if digits > limits.MAX_DIGITS:
         raise MalformedMessage(
-            Malformed.UNREASONABLE, f"an integer of {len(digits)} digits, over {limits.MAX_DIGITS}"
+            Malformed.UNREASONABLE, f"an integer of {digits} digits, over {limits.MAX_DIGITS}"
         )
-    return int(digits)
+    return int(text)
 
 
 def _read_float(text: str) -> float:

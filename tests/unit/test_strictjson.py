@@ -72,8 +72,9 @@ def test_read_json_integer_of_very_many_digits(sign: str) -> None:
 
 
 def test_read_json_integer_at_the_bound() -> None:
-    assert read_json("7" * MAX_DIGITS) == int("7" * MAX_DIGITS)
-    assert refusal("7" * (MAX_DIGITS + 1)) is Malformed.UNREASONABLE
+    for sign in ("", "-"):
+        assert read_json(sign + "7" * MAX_DIGITS) == int(sign + "7" * MAX_DIGITS)
+        assert refusal(sign + "7" * (MAX_DIGITS + 1)) is Malformed.UNREASONABLE
 
 
 def test_read_json_nul_becomes_a_replacement_character() -> None:
