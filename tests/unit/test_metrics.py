@@ -24,7 +24,11 @@ from harvest import exposition, metricfiles, metrics
 from harvest.errors import Malformed
 from harvest.models import HarvestTrigger, RejectedMessage, RunChange
 from tests.environment import free_port
+from tests.factories import TOPIC_ARN
 from tests.logged import entries
+
+#: A worker that records what others take.
+RECORDS = {"RIKOLTI_CONSUMER": "0", "RIKOLTI_EVENTS_TOPIC_ARNS": TOPIC_ARN}
 
 #: Children that count one each. One of them is killed, and a thread goes on counting at each fork.
 FAMILY = """
@@ -166,8 +170,8 @@ def test_new_folder_is_empty_and_removes_those_of_ended_processes(tmp_path: Path
         ("web", {"DEBUG": "1"}, True),
         ("web", {"METRICS_TOKEN": "t0ken"}, True),
         ("web", {}, False),
-        ("worker", {"METRICS_ADDRESS": "127.0.0.1:1", "RIKOLTI_CONSUMER": "0"}, True),
-        ("worker", {"METRICS_TOKEN": "t0ken", "RIKOLTI_CONSUMER": "0"}, False),
+        ("worker", {"METRICS_ADDRESS": "127.0.0.1:1", **RECORDS}, True),
+        ("worker", {"METRICS_TOKEN": "t0ken", **RECORDS}, False),
         ("beat", {"METRICS_TOKEN": "t0ken", "METRICS_ADDRESS": "127.0.0.1:1"}, False),
     ],
 )
@@ -202,7 +206,7 @@ def test_process_starts_where_nothing_can_be_written(tmp_path: Path) -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True,
         env={
             "SECRET_KEY": "x", "RUNTIME_DIR": str(tmp_path / "run"), "METRICS_ADDRESS": "127.0.0.1:1",
-            "RIKOLTI_CONSUMER": "0",
+            **RECORDS,
         },
     )  # fmt: skip
 
