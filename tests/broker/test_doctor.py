@@ -254,7 +254,7 @@ def test_worker_that_starts_on_sound_queues_or_without_aws_goes_on(
         ("sqs.ReceiveMessage", "ReceiveMessage", [EVENTS, EVENTS_DEAD, TASKS, TASKS_DEAD]),
         ("sqs.DeleteMessage", "DeleteMessage", [EVENTS, EVENTS_DEAD, TASKS, TASKS_DEAD]),
         ("sqs.ChangeMessageVisibility", "ChangeMessageVisibility", [EVENTS, TASKS]),
-        ("sqs.SendMessageBatch", "SendMessage", [EVENTS, TASKS]),
+        ("sqs.SendMessageBatch", "SendMessage", [TASKS]),
     ],
 )
 def test_doctor_finds_what_is_not_allowed(operation: str, action: str, queues: list[str]) -> None:
