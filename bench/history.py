@@ -111,7 +111,7 @@ _STATEMENTS = (
     INSERT INTO harvest_runchange (harvest_run_id, kind, before, source, note, changed_at, quiet, news,
         considered_at)
     SELECT id, status, 'running', 'events', '', last_heard_at, false, '', last_heard_at
-    FROM harvest_harvestrun WHERE status <> 'running';
+    FROM harvest_harvestrun;
     """,
     """
     WITH owner AS (
