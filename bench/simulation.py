@@ -21,8 +21,8 @@ A_RECEIVE = 0.015
 #: Seconds between looks of a receiver whose worker is busy (harvest/consumer.py).
 A_PAUSE = 0.2
 
-#: Of the consumer, as it has them; and of a chain, by its bytes: messages as `bench/traffic.py` makes them
-#: have some 1.9 KB.
+#: Of the consumer, as it has them; and of a chain, by its bytes: messages as `bench/traffic.py` makes
+#: them have some 1.9 KB.
 MOST_COLLECTED = 5_000
 MOST_SECONDS = 5.0
 MOST_IN_CHAIN = 140
