@@ -75,12 +75,11 @@ class Redactor:
         """Return a text without secrets, and cut in its middle where it is too long."""
         if len(text) <= 2 * most:
             text = self._clean(text)
-            return text if len(text) <= most else shorten(text, most)
+            return text if len(text) <= most else shorten(text, text, len(text), most)
         # What is cut in any case need not be looked at. A secret that was torn there looks like none.
         beginning = self._clean(text[:most])[: -self._torn]
         end = self._clean(text[-most:])[self._torn :]
-        half = most // 2
-        return f"{beginning[:half]} … {len(text) - 2 * half} characters … {end[-half:]}"
+        return shorten(beginning, end, len(text), most)
 
     def _clean(self, text: str) -> str:
         for secret in self._secrets:
@@ -134,10 +133,10 @@ def _is_symbol(match: re.Match[str], word: str) -> bool:
     return parsed and word.isalpha() and len(word) <= _MAX_SYMBOL
 
 
-def shorten(text: str, most: int) -> str:
-    """Return beginning and end of a text, and how much is between them."""
+def shorten(beginning: str, end: str, length: int, most: int) -> str:
+    """Return beginning and end of a text of a length, and how much is between them."""
     half = most // 2
-    return f"{text[:half]} … {len(text) - 2 * half} characters … {text[-half:]}"
+    return f"{beginning[:half]} … {length - 2 * half} characters … {end[-half:]}"
 
 
 def _said(say: Callable[[], str]) -> str:

@@ -53,8 +53,7 @@ def run(world: World) -> list[Figure]:
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(1, ROUNDS + 1):
         for name, way in ways.items():
-            world.renew()
-            world.wire.send(interleaved(EVENTS_SENT, RUNS))
+            _fill(world)
             seconds[name].append(way(world))
             print(f"  round {number}: {name:<11} {EVENTS_SENT / seconds[name][-1]:>6,.0f} events/s")
 
@@ -76,6 +75,12 @@ def run(world: World) -> list[Figure]:
         *_processors(world),
         *_lone(world),
     ]
+
+
+def _fill(world: World, events: int = EVENTS_SENT, runs: int = RUNS) -> None:
+    """Have nothing stored, and so many events waiting."""
+    world.renew()
+    world.wire.send(interleaved(events, runs))
 
 
 def _pipeline(world: World, workers: int = 1) -> float:
@@ -176,8 +181,7 @@ def _insert(
 
 def _requests(world: World) -> list[Figure]:
     """Count what one more drain asks of SQS and of the database."""
-    world.renew()
-    world.wire.send(interleaved(EVENTS_SENT, RUNS))
+    _fill(world)
     with world.counting() as counts:
         _pipeline(world)
     million = counts.requests / EVENTS_SENT * 1e6
@@ -191,16 +195,14 @@ def _requests(world: World) -> list[Figure]:
 
 def _processors(world: World) -> list[Figure]:
     """See who uses the processors in one more drain, and what the tables take afterwards."""
-    world.renew()
-    world.wire.send(interleaved(EVENTS_SENT, RUNS))
+    _fill(world)
     before = cpu.seconds(world)
     with _drained(world) as (_, workers):
         used = cpu.since(before, world, workers)
     with world.connect() as connection:
         row = connection.execute("SELECT pg_total_relation_size('harvest_harvestevent')").fetchone()
     size = float(str(row[0])) if row else 0.0
-    world.renew()
-    world.wire.send(interleaved(EVENTS_SENT, RUNS))
+    _fill(world)
     before = cpu.seconds(world)
     _bare_loop(world, _insert_events)
     bare = cpu.since(before, world)
@@ -213,8 +215,7 @@ def _processors(world: World) -> list[Figure]:
 
 def _lone(world: World) -> list[Figure]:
     """Drain events each of a run of its own, so that a chain has one."""
-    world.renew()
-    world.wire.send(interleaved(LONE, LONE))
+    _fill(world, LONE, LONE)
     before = cpu.seconds(world)
     with _drained(world, events=LONE, runs=LONE) as (seconds, workers):
         used = cpu.since(before, world, workers)

@@ -47,6 +47,16 @@ def task_index() -> Func:
     return Func(F("map_index"), function="COALESCE", template="%(function)s(%(expressions)s, -1)")
 
 
+#: Filters that hardly go together, by the name of the index that finds the few such events, if any. To
+#: find none, all of one filter would be read.
+ODD = {
+    "event_odd_error": Q(error=True) & ~Q(outcome="failed"),
+    "event_odd_failure": Q(error=False, outcome="failed"),
+    "event_odd_dag": Q(dag_level=True, outcome="running"),
+    "event_odd_success": Q(dag_level=False, outcome="succeeded"),
+}
+
+
 class HarvestEvent(models.Model):
     """One event of a run, stored once however often it was delivered."""
 
@@ -143,27 +153,10 @@ class HarvestEvent(models.Model):
                 condition=Q(dag_level=True),
                 name="event_newest_of_dag",
             ),
-            # Filters that hardly go together: to find the few such events, if any, all of one would be
-            # read. (One index for the four is none that PostgreSQL would choose.)
-            models.Index(
-                fields=("-sns_timestamp",),
-                condition=Q(error=True) & ~Q(outcome="failed"),
-                name="event_odd_error",
-            ),
-            models.Index(
-                fields=("-sns_timestamp",),
-                condition=Q(error=False, outcome="failed"),
-                name="event_odd_failure",
-            ),
-            models.Index(
-                fields=("-sns_timestamp",),
-                condition=Q(dag_level=True, outcome="running"),
-                name="event_odd_dag",
-            ),
-            models.Index(
-                fields=("-sns_timestamp",),
-                condition=Q(dag_level=False, outcome="succeeded"),
-                name="event_odd_success",
+            # One index for the four is none that PostgreSQL would choose.
+            *(
+                models.Index(fields=("-sns_timestamp",), condition=condition, name=name)
+                for name, condition in ODD.items()
             ),
             # The versions that a collection has.
             models.Index(
