@@ -22,9 +22,6 @@ MAX_TRACEBACK = 16_000
 MAX_VALUES = 200
 MAX_DEPTH = 4
 
-#: Characters beside a cut that may be a part of what looks like a secret.
-MAX_TORN = 100
-
 #: A secret that is shorter is a word (`admin`, `test`) that texts have for other reasons.
 MIN_SECRET = 6
 
@@ -69,19 +66,11 @@ class Redactor:
         found = {secret for secret in secrets if len(secret) >= MIN_SECRET}
         # The longest first: one may be the beginning of another.
         self._secrets = sorted(found, key=len, reverse=True)
-        self._torn = max([MAX_TORN, *map(len, found)])
 
     def text(self, text: str, most: int = MAX_TEXT) -> str:
         """Return a text without secrets, and cut in its middle where it is too long."""
-        if len(text) <= 2 * most:
-            text = self._clean(text)
-            return text if len(text) <= most else shorten(text, text, len(text), most)
-        # What is cut in any case need not be looked at. A secret that was torn there looks like none.
-        beginning = self._clean(text[:most])[: -self._torn]
-        end = self._clean(text[-most:])[self._torn :]
-        return shorten(beginning, end, len(text), most)
-
-    def _clean(self, text: str) -> str:
+        if len(text) > 2 * most:  # What is cut in any case need not be looked at, but for its edges.
+            text = text[:most] + text[-most:]
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, CUT)
@@ -91,7 +80,7 @@ class Redactor:
         lowered = text.lower()
         if any(word in lowered for word in _WORDS):
             text = _NAMED.sub(_cut_unless_harmless, text)
-        return text
+        return text if len(text) <= most else shorten(text, most)
 
     def value(self, value: Any, depth: int = 0) -> Any:
         """Return a value as JSON can say it: bounded in every way, without secrets."""
@@ -133,10 +122,10 @@ def _is_symbol(match: re.Match[str], word: str) -> bool:
     return parsed and word.isalpha() and len(word) <= _MAX_SYMBOL
 
 
-def shorten(beginning: str, end: str, length: int, most: int) -> str:
-    """Return beginning and end of a text of a length, and how much is between them."""
+def shorten(text: str, most: int) -> str:
+    """Return beginning and end of a text, and how much is between them."""
     half = most // 2
-    return f"{beginning[:half]} … {length - 2 * half} characters … {end[-half:]}"
+    return f"{text[:half]} … {len(text) - 2 * half} characters … {text[-half:]}"
 
 
 def _said(say: Callable[[], str]) -> str:
