@@ -215,7 +215,6 @@ def monitor_hung(world: World) -> Iterator[None]:
     world.monitor.go_on()
 
 
-#: Of each group one goes wrong at a time.
 @contextmanager
 def certificates_away(world: World) -> Iterator[None]:
     """SNS's host can't be reached, just when a worker was killed and the next has no certificate yet. It
@@ -229,6 +228,7 @@ def certificates_away(world: World) -> Iterator[None]:
     world.sns.away = False
 
 
+#: Of each group one goes wrong at a time.
 PROCESSES = (worker_killed, main_process_killed, pool_process_killed, beat_killed)
 RESTARTS = (database_restarted, database_session_killed)
 CONNECTIONS = (sessions_ended, connections_refused, database_silent)
