@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
@@ -51,15 +52,28 @@ def interleaved(n_events: int, rng: random.Random) -> tuple[list[str], set[str]]
 
 
 def signed(bodies: list[str], hostile: set[str], rng: random.Random) -> tuple[list[str], set[str]]:
-    """Return the same as SNS signs it, and of a tenth of the events another that somebody else signed,
-    with the same id: nobody must believe it."""
+    """Return the same as SNS signs it, and beside a tenth of the events what somebody else signed: under
+    the same id it says another outcome, and that it is the newest. Nobody must believe it."""
     forger = sns_key(which="somebody's")
     events = [body for body in dict.fromkeys(bodies) if body not in hostile]
     by_sns = {body: signed_body(body) for body in events}
-    forged = {signed_body(body, key=forger) for body in rng.sample(events, len(events) // 10)}
+    sample = rng.sample(events, len(events) // 10)
+    forged = {signed_body(_otherwise(body, rng), key=forger) for body in sample}
     sent = [*(by_sns.get(body, body) for body in bodies), *sorted(forged)]
     rng.shuffle(sent)
     return sent, hostile | forged
+
+
+def _otherwise(body: str, rng: random.Random) -> str:
+    """Return an event's body with another outcome, published after all the others."""
+    envelope = json.loads(body)
+    event = json.loads(envelope["Message"])
+    others = [message for message in LAST_MESSAGES if message != event["rikolti_message"]]
+    return sns_body(
+        {**event, "rikolti_message": rng.choice(others)},
+        message_id=envelope["MessageId"],
+        at=datetime.fromisoformat(envelope["Timestamp"]) + timedelta(hours=1),
+    )
 
 
 def _body(
