@@ -18,6 +18,9 @@ CUT = "[cut]"
 MAX_TEXT = 1_000
 #: Of a traceback, whose end says most.
 MAX_TRACEBACK = 16_000
+#: Of a longer text, both ends are looked at: so much that no secret which is torn between them is among
+#: what is left.
+MAX_LOOKED_AT = 100_000
 #: Values in a list or an object (all ids of a batch), and how deep these are looked into.
 MAX_VALUES = 200
 MAX_DEPTH = 4
@@ -69,8 +72,8 @@ class Redactor:
 
     def text(self, text: str, most: int = MAX_TEXT) -> str:
         """Return a text without secrets, and cut in its middle where it is too long."""
-        if len(text) > 2 * most:  # What is cut in any case need not be looked at, but for its edges.
-            text = text[:most] + text[-most:]
+        if len(text) > MAX_LOOKED_AT:
+            text = text[: MAX_LOOKED_AT // 2] + text[-MAX_LOOKED_AT // 2 :]
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, CUT)

@@ -337,6 +337,40 @@ def test_secret_at_the_edge_of_a_long_text_is_cut() -> None:
     assert SECRET[:6] not in Redactor([SECRET]).text(text)
 
 
+@given(
+    repeated=st.integers(1, 400),
+    before=st.integers(0, 60),
+    secret=st.sampled_from(
+        [SECRET, "postgresql://a:p4ssw0rdp4ssw0rd@h/ ", "Bearer a1b2c3d4e5f6a7b8c9 "]
+    ),
+)
+def test_no_half_of_a_secret_is_left_where_a_text_is_cut(
+    repeated: int, before: int, secret: str
+) -> None:
+    text = " " * before + secret * repeated
+
+    cleaned = Redactor([SECRET]).text(text)
+
+    assert not [part for part in (SECRET[:6], SECRET[-6:], "ssw0", "b2c3", "b8c9") if part in cleaned]
+
+
+@given(
+    before=st.integers(0, 2 * MAX_TEXT),
+    named=st.sampled_from(
+        ["Authorization: Bearer {}", "token={} ", "DETAIL:  Failing row contains ({}", "redis://a:{}@h "]
+    ),
+    length=st.integers(9, 4 * MAX_TEXT),
+    after=st.integers(0, 2 * MAX_TEXT),
+)
+def test_secret_of_any_length_is_cut_at_both_ends(
+    before: int, named: str, length: int, after: int
+) -> None:
+    text = "- " * (before // 2) + named.format("x" * length) + "\n" + "- " * (after // 2)
+
+    assert "xxx" not in Redactor().text(text)
+    assert "xxx" not in Redactor(["x" * length]).text(text)
+
+
 # --- Real processes -------------------------------------------------------------------------------
 
 
