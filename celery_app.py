@@ -16,7 +16,13 @@ app = Celery("avram", events="harvest.monitoring:MonitorEvents")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 # By name: they are imported when a worker starts, and Django is ready.
-app.steps["worker"].update(["harvest.exposition:Server", "harvest.startcheck:StartCheck"])
+app.steps["worker"].update(
+    [
+        "harvest.exposition:Server",
+        "harvest.startcheck:StartCheck",
+        "harvest.warmshutdown:WarmShutdown",
+    ]
+)
 app.steps["consumer"].update(
     [
         "harvest.heartbeats:Heartbeats",

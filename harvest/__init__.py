@@ -51,6 +51,7 @@ schedule        beat's scheduler
 checks          what is wrong with the settings
 consumer        the worker's custom consumer: raw queue → one chain of tasks a run
 transport       Celery's SQS broker, made to outlive the network
+warmshutdown    before a worker ends, its processes take what is on its way to them
 monitoring      what workers tell Flower
 remotecommands  what Flower and operators may ask of a worker
 remotecontrol   how it is asked: over the monitoring broker, in a thread

@@ -64,7 +64,16 @@ class Process:
     def terminate(self) -> int:
         """End it as an operator would, and return its exit code."""
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(PATIENCE)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for its end, and return its exit code. Fail with what it is at when it does not end."""
+        try:
+            return self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGUSR1)  # a worker of Celery's says where it is
+            time.sleep(5)
+            raise AssertionError(f"it did not end:\n{self.log}") from None
 
     @property
     def children(self) -> list[int]:

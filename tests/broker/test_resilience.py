@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import time
 from datetime import timedelta
 
+import pytest
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 
@@ -20,7 +23,7 @@ from tests.broker.test_pipeline import all_done, assert_calm, assert_end_state
 from tests.broker.traffic import mixed
 from tests.broker.wire import Wire
 from tests.environment import TEMPORARY, free_port
-from tests.factories import airflow_event, make_run
+from tests.factories import airflow_event, make_run, sns_body
 
 
 def sweep_every_second() -> None:
@@ -88,6 +91,38 @@ def test_terminated_worker_leaves_nothing_undone(processes: Processes, wire: Wir
     assert_end_state(traffic)
 
 
+@pytest.mark.parametrize("size", [10, 20_000], ids=["in-the-pipe", "larger-than-the-pipe"])
+def test_terminated_worker_hears_of_a_task_that_was_on_its_way(
+    processes: Processes, wire: Wire, size: int
+) -> None:
+    """The task is done and acknowledged by the worker that has it, and is not left to the next."""
+    worker = processes.worker()
+    children = worker.children
+    # What they are sent stays in a pipe of 64 KB.
+    for child in children:
+        os.kill(child, signal.SIGSTOP)
+    noise = random.Random(1).randbytes(size).hex() * 5
+
+    def send(run: str) -> None:
+        wire.send([sns_body(airflow_event(dag_run_id=run, rikolti_message=noise))])
+        worker.wait_for(f"dag_run_id={run} ")
+
+    send("one")
+    send("two")
+    waiting = "ApproximateNumberOfMessages"
+    wait_until(lambda: wire.attributes(TASKS)[waiting] == "0", "a worker that has both")
+    os.kill(worker.pid, signal.SIGTERM)
+    worker.wait_for("Warm shutdown")
+    send("three")  # its task wakes the worker's loop, which ends
+    time.sleep(2)  # in which it would forget the others
+    for child in children:
+        os.kill(child, signal.SIGCONT)
+
+    assert worker.wait() == 0
+    assert HarvestEvent.objects.count() == 2
+    assert wire.depths()[TASKS] == 3, "what comes next in two chains, and the third"
+
+
 def test_worker_that_hangs_up_begins_anew(processes: Processes, wire: Wire) -> None:
     worker = processes.worker("again")
 
@@ -132,6 +167,15 @@ def test_worker_without_queue_url_says_what_to_do(processes: Processes, wire: Wi
     wait_until(lambda: not worker.is_alive, "the end of the worker")
 
     assert "RIKOLTI_EVENTS_QUEUE_URL is not set" in worker.log
+
+
+def test_worker_that_would_reject_all_says_what_to_do(processes: Processes) -> None:
+    worker = processes.worker(
+        ready=False, RIKOLTI_CONSUMER="0", RIKOLTI_VERIFY_SIGNATURES="1", RIKOLTI_EVENTS_TOPIC_ARNS=""
+    )
+
+    assert worker.wait() == 1
+    assert "RIKOLTI_EVENTS_TOPIC_ARNS" in worker.log
 
 
 def test_beat_sweeps_by_the_schedule_of_the_admin(processes: Processes, wire: Wire) -> None:

@@ -94,6 +94,7 @@ ORDER = (
     "checks",
     "consumer",
     "transport",
+    "warmshutdown",
     "monitoring",
     "remotecommands",
     "remotecontrol",
