@@ -23,7 +23,7 @@ from django.db import connection
 from django.test.utils import setup_test_environment
 
 from avram.environment import ROOT
-from fuzz import bodies, clock, properties
+from fuzz import bodies, clock, properties, signatures
 from tests import environment
 
 #: The first stage begins with the real messages, and says nothing of coverage before it has had them.
@@ -68,7 +68,9 @@ def look_at(files: Sequence[Path]) -> None:
     found = {file: file.read_bytes() for file in files}
     for file, body in found.items():
         with clock.at_most(clock.TIMEOUT):
-            print(f"{file}: {properties.check(properties.sqs_message(bodies.decode(body)))}")
+            message = properties.sqs_message(bodies.decode(body))
+            print(f"{file}: {properties.check(message)}")
+            signatures.check(message)
             tables.check(body)
     with clock.at_most(clock.PAGES_TIMEOUT):
         tables.check_pages(tables.staff(), list(found.values()))
@@ -76,18 +78,19 @@ def look_at(files: Sequence[Path]) -> None:
 
 def fuzz(folder: Path, parser_inputs: int, table_inputs: int, seed: int) -> None:
     print(f"seed {seed}", flush=True)
-    counts, coverage = parser_stage(folder, parser_inputs, seed)
+    counts, n_signed, coverage = parser_stage(folder, parser_inputs, seed)
     counts += tables_stage(folder / "corpus", table_inputs, seed)
     events = counts.pop(properties.EVENT, 0)
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
     print(
         f"{events + counts.total():,} inputs: {events:,} events, {counts.total():,} rejected "
-        f"({reasons}), 0 crashes; {coverage} branches covered"
+        f"({reasons}), 0 crashes; {coverage} branches covered, {n_signed:,} inputs signed and altered"
     )
 
 
-def parser_stage(folder: Path, inputs: int, seed: int) -> tuple[Counter[str], int]:
-    """Run the first stage. Return what became of its inputs, and how many branches it took."""
+def parser_stage(folder: Path, inputs: int, seed: int) -> tuple[Counter[str], int, int]:
+    """Run the first stage. Return what became of its inputs, how many of them could be signed, and how
+    many branches it took."""
     from fuzz.seeds import seeds
 
     (folder / "corpus").mkdir()
@@ -115,7 +118,8 @@ def parser_stage(folder: Path, inputs: int, seed: int) -> tuple[Counter[str], in
             raise Finding(f"{told}\n{keep([file.read_bytes()])}")
         raise Finding(f"{told}\nThe first stage ended with {process.returncode}.")
     coverage = int(re.findall(r" cov: (\d+)", said)[-1])
-    return Counter(json.loads((folder / "counts.json").read_text())), coverage
+    counts, n_signed = json.loads((folder / "counts.json").read_text())
+    return Counter(counts), n_signed, coverage
 
 
 def tables_stage(corpus: Path, inputs: int, seed: int) -> Counter[str]:

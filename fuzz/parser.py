@@ -16,7 +16,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["harvest"]):
-    from fuzz import properties
+    from fuzz import properties, signatures
 
 from fuzz import bodies, clock
 
@@ -28,17 +28,22 @@ PROGRESS = 10_000
 
 
 def main(folder: Path, inputs: int, seed: int) -> None:
-    """Try so many inputs, from ``folder/corpus`` on. Count them in ``folder/counts.json``."""
+    """Try so many inputs, from ``folder/corpus`` on. Count them in ``folder/counts.json``: what became
+    of them, and how many could be signed."""
     counts: Counter[str] = Counter()
+    n_signed = 0
     seeds = [file.read_bytes() for file in sorted((folder / "corpus").iterdir())]
 
     def try_input(data: bytes) -> None:
-        counts[properties.check(properties.sqs_message(bodies.decode(data)))] += 1
+        nonlocal n_signed
+        message = properties.sqs_message(bodies.decode(data))
+        counts[properties.check(message)] += 1
+        n_signed += signatures.check(message)
         done = counts.total()
         if done % PROGRESS == 0:
             print(f"{done:,} of {inputs:,} inputs …", flush=True)
         if done == inputs:
-            (folder / "counts.json").write_text(json.dumps(counts))
+            (folder / "counts.json").write_text(json.dumps([counts, n_signed]))
             sys.stderr.flush()
             os._exit(0)  # libFuzzer knows no other way to be told that it is enough
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fuzz import signatures
 from harvest import limits
 from harvest.airflow import Event, find_collection_id, parse_event
 from harvest.airflowpages import is_web_address, log_page, run_page
@@ -45,7 +44,6 @@ def check(message: SqsMessage) -> str:
     except MalformedMessage as error:
         refusal = error
     assert publication_id(message)
-    signatures.check(message)
     check_task(message)
     check_batches(message, event)
     if event is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.x509.oid import NameOID
 
 from harvest.errors import Malformed, MalformedMessage, excerpt
-from harvest.sns import SqsMessage, read_text
+from harvest.sns import SqsMessage, is_enveloped, read_text
 
 _TOPIC_ARN = re.compile(
     r"arn:(aws|aws-us-gov|aws-cn):sns:([a-z]{2}(?:-[a-z]+)+-[0-9]):[0-9]{12}:[A-Za-z0-9_-]+(?:\.fifo)?"
@@ -65,6 +65,32 @@ def sns_host(topic_arn: str) -> str:
         raise ValueError(f"{topic_arn!r} is no ARN of an SNS topic, in aws, aws-us-gov or aws-cn")
     partition, region = match.groups()
     return f"sns.{region}.{_DOMAINS[partition]}"
+
+
+def check_origin(
+    message: SqsMessage,
+    body: Mapping[str, Any],
+    topic_arns: Collection[str],
+    find_certificate: Callable[[str], Certificate],
+) -> None:
+    """Check that SNS sent a message, for one of these topics. ``find_certificate`` has that of a URL.
+
+    Raises:
+        MalformedMessage: SNS did not send this, or another topic did.
+        Exception: what ``find_certificate`` raises.
+    """
+    check_body(message)
+    if not is_enveloped(body):
+        raise MalformedMessage(
+            Malformed.UNSIGNED,
+            "nothing says who sent this: switch raw message delivery off at the subscription, or "
+            "RIKOLTI_VERIFY_SIGNATURES",
+        )
+    if body["TopicArn"] not in topic_arns:
+        raise MalformedMessage(
+            Malformed.UNKNOWN_TOPIC, f"{excerpt(body['TopicArn'])} is not in RIKOLTI_EVENTS_TOPIC_ARNS"
+        )
+    check_signature(body, find_certificate(certificate_url(body)), message.sent_at)
 
 
 def check_body(message: SqsMessage) -> None:

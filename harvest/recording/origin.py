@@ -8,9 +8,8 @@ from typing import Any
 from django.conf import settings
 
 from harvest.certificates import Certificates, CertificateUnavailable
-from harvest.errors import Malformed, MalformedMessage, excerpt
-from harvest.signing import Certificate, certificate_url, check_body, check_signature
-from harvest.sns import SqsMessage, Verify, is_enveloped
+from harvest.signing import Certificate, check_origin
+from harvest.sns import SqsMessage, Verify
 
 #: Those of this process.
 certificates = Certificates()
@@ -37,19 +36,7 @@ class Verifier:
         self._fetches = 0
 
     def __call__(self, message: SqsMessage, body: Mapping[str, Any]) -> None:
-        check_body(message)
-        if not is_enveloped(body):
-            raise MalformedMessage(
-                Malformed.UNSIGNED,
-                "nothing says who sent this: switch raw message delivery off at the subscription, or "
-                "RIKOLTI_VERIFY_SIGNATURES",
-            )
-        if body["TopicArn"] not in settings.RIKOLTI_EVENTS_TOPIC_ARNS:
-            raise MalformedMessage(
-                Malformed.UNKNOWN_TOPIC,
-                f"{excerpt(body['TopicArn'])} is not in RIKOLTI_EVENTS_TOPIC_ARNS",
-            )
-        check_signature(body, self._certificate(certificate_url(body)), message.sent_at)
+        check_origin(message, body, settings.RIKOLTI_EVENTS_TOPIC_ARNS, self._certificate)
 
     def _certificate(self, url: str) -> Certificate:
         kept = certificates.find(url)

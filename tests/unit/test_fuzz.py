@@ -38,7 +38,9 @@ def test_short_run(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     closing = result.stdout.splitlines()[-1]
     assert re.match(
-        r"3,000 inputs: \d+ events, [\d,]+ rejected \(.+\), 0 crashes; \d+ branches", closing
+        r"3,000 inputs: \d+ events, [\d,]+ rejected \(.+\), 0 crashes; \d+ branches covered, "
+        r"[1-9]\d* inputs signed",
+        closing,
     )
     assert not list(tmp_path.iterdir())
 
@@ -124,8 +126,8 @@ def test_check_counts_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_check_notices_what_is_believed_unsigned(monkeypatch: pytest.MonkeyPatch) -> None:
     message = factories.message()
-    signatures.check(message)
-    monkeypatch.setattr(signatures, "check_signature", lambda *arguments: None)
+    assert signatures.check(message)
+    monkeypatch.setattr("harvest.signing.check_signature", lambda *arguments: None)
 
     with pytest.raises(AssertionError):
         signatures.check(message)
@@ -138,7 +140,7 @@ def test_check_notices_what_is_believed_though_it_was_altered(monkeypatch: pytes
         return "".join(said).encode()
 
     message = factories.sqs_message(factories.sns_body(factories.airflow_event(), Subject="a topic's"))
-    signatures.check(message)
+    assert signatures.check(message)
     monkeypatch.setattr("harvest.signing._signed_text", as_written)
 
     with pytest.raises(AssertionError, match="Subject"):

@@ -20,8 +20,7 @@ from harvest.errors import Malformed, MalformedMessage
 from harvest.signing import (
     Certificate,
     certificate_url,
-    check_body,
-    check_signature,
+    check_origin,
     read_certificate,
     sns_host,
 )
@@ -46,13 +45,13 @@ def believe(message: SqsMessage, pem: bytes | None = None) -> Notification:
     """Take a message as the pipeline does, with the certificate at the URL of the factories."""
     trusted = read_certificate(pem or PEM, SNS_HOST)
 
-    def verify(message: SqsMessage, body: Any) -> None:
-        check_body(message)
-        if body.get("TopicArn") != TOPIC_ARN:
-            raise MalformedMessage(Malformed.UNKNOWN_TOPIC, "it is not this one")
-        if certificate_url(body) != CERTIFICATE_URL:
+    def find_certificate(url: str) -> Certificate:
+        if url != CERTIFICATE_URL:
             raise MalformedMessage(Malformed.BAD_CERTIFICATE, "there is none")
-        check_signature(body, trusted, message.sent_at)
+        return trusted
+
+    def verify(message: SqsMessage, body: Any) -> None:
+        check_origin(message, body, [TOPIC_ARN], find_certificate)
 
     return parse_notification(message, verify)
 
