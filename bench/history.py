@@ -15,6 +15,11 @@ EVENTS_A_RUN = 20
 RUNS_A_COLLECTION = 10
 EVENTS_A_REJECTED = 100
 RESULTS_A_RUN = 2
+EVENTS_A_REDRIVE = 100
+
+#: Readings of the queues, twelve an hour: with a million events of 30 days, which is what is kept; at
+#: the least of a little more than the day that pages show.
+READINGS, FEWEST_READINGS = 30 * 24 * 12, 25 * 12
 
 #: Events of one run that has more of them than a page shows.
 LONG_RUN = 200
@@ -145,6 +150,24 @@ _STATEMENTS = (
     ) AS numbered;
     """,
     """
+    INSERT INTO harvest_queuereading (queue, source, read_at, visible, in_flight)
+    SELECT queue || dead, CASE WHEN dead = '' THEN '' ELSE queue END, now() - interval '5 minutes' * n,
+        CASE WHEN dead = '' THEN chance(n, 50) ELSE n % 2 END, 0
+    FROM generate_series(1, {readings}) n, unnest(ARRAY['rikolti-events', 'avram-tasks']) queue,
+        unnest(ARRAY['', '-dlq']) dead;
+    """,
+    """
+    INSERT INTO harvest_redrive (kind, queue, way, total, taken, rejected, slices, started_at,
+        touched_at, ended_at, problem)
+    SELECT (ARRAY['events', 'tasks'])[1 + n % 2],
+        (ARRAY['rikolti-events-dlq', 'avram-tasks-dlq'])[1 + n % 2], 'singly', 10, 10, 0, 1, at,
+        at, at, ''
+    FROM (
+        SELECT n, now() - interval '2 years' * ({redrives} - n) / {redrives} AS at
+        FROM generate_series(1, {redrives}) n
+    ) AS numbered;
+    """,
+    """
     INSERT INTO django_celery_results_taskresult (task_id, task_name, task_args, task_kwargs, status,
         worker, content_type, content_encoding, result, date_created, date_done, meta)
     SELECT md5(n::text)::uuid,
@@ -175,6 +198,8 @@ def write(connection: psycopg.Connection[tuple[object, ...]], events: int) -> No
                 harvested=runs // RUNS_A_COLLECTION,
                 rejected=events // EVENTS_A_REJECTED,
                 results=runs * RESULTS_A_RUN,
+                redrives=events // EVENTS_A_REDRIVE,
+                readings=max(READINGS * events // 1_000_000, FEWEST_READINGS),
                 long_run=long_run(events),
                 long_run_events=LONG_RUN,
             )

@@ -24,6 +24,15 @@ BACKLOG = 3_000
 PART = 1_000
 
 
+WHY_MOST = (
+    "memory: most of it are Python and libraries, larger in other versions and on other platforms. To\n"
+    "load less would meet the goal: python -X importtime -m avram.celeryprocess worker --help."
+)
+WHY_GROWTH = (
+    "memory: something is kept for each event. tracemalloc, in a worker with --pool solo, says what."
+)
+
+
 def run(world: World) -> list[Figure]:
     worker = world.worker()
     worker.wait_for("consumer_started")
@@ -54,8 +63,8 @@ def run(world: World) -> list[Figure]:
     growth = max(last[name] / early[name] for name in last if name in early)
     most = max(max(sizes.values()) for sizes in held.values())
     return [
-        Figure("memory: most of a process", most, "MB", at_most=150),
-        Figure("memory: after 100,000 events, against 20,000", growth, "x", at_most=1.1),
+        Figure("memory: most of a process", most, "MB", at_most=150, why=WHY_MOST),
+        Figure("memory: after 100,000 events, against 20,000", growth, "x", at_most=1.1, why=WHY_GROWTH),
     ]
 
 
