@@ -12,7 +12,7 @@ os.environ |= {"TEST_ENGINE": "postgresql", "DJANGO_SETTINGS_MODULE": "avram.set
 
 import tests.environment  # sets the environment that Django reads next
 
-NAMES = ("drain", "latency", "idle", "memory", "monitor", "pages", "sweep")
+NAMES = ("drain", "costs", "latency", "idle", "memory", "monitor", "pages", "sweep")
 RESULTS = Path("var/bench.json")
 
 

@@ -30,8 +30,8 @@ ROUNDS = 15
 
 WHY = (
     "pages: one that takes longer the more rows there are reads more than it shows. An index for its\n"
-    "query would meet the goal: EXPLAIN says which is missing (docs/design.md, Long lists). If it takes\n"
-    "as long the next time, that is: on a machine with other work one of them may by chance."
+    "query would meet the goal: EXPLAIN says which is missing (docs/design.md, Long lists). On a\n"
+    "machine with other work one may miss it by chance: another one the next time."
 )
 
 RUNS = "harvest/harvestrun/"
