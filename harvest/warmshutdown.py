@@ -8,7 +8,9 @@ wait for each other for ever.
 
 from __future__ import annotations
 
+import os
 import select
+import signal
 import time
 from contextlib import suppress
 from typing import Any
@@ -47,6 +49,17 @@ def _let_take(pool: Any) -> None:
         for job in jobs:
             _go_on_writing(pool, job)
             _listen(pool, job._write_to)
+    for job in _on_their_way(pool):
+        if job._writer() in pool._active_writers:
+            _end(job._write_to)
+    pool._join_exited_workers()
+
+
+def _end(process: Any) -> None:
+    """End a process that would wait for the rest of a task. It has begun nothing."""
+    logger.warning("pool_process_stuck", child_pid=process.pid)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
 
 
 def _on_their_way(pool: Any) -> list[Any]:

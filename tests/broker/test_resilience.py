@@ -123,6 +123,27 @@ def test_terminated_worker_hears_of_a_task_that_was_on_its_way(
     assert wire.depths()[TASKS] == 3, "what comes next in two chains, and the third"
 
 
+def test_worker_ends_though_a_process_takes_nothing(processes: Processes, wire: Wire) -> None:
+    worker = processes.worker()
+    children = worker.children
+    for child in children:
+        os.kill(child, signal.SIGSTOP)
+    noise = random.Random(1).randbytes(20_000).hex() * 5
+    wire.send([sns_body(airflow_event(rikolti_message=noise))])
+    waiting = "ApproximateNumberOfMessagesNotVisible"
+    wait_until(lambda: wire.attributes(TASKS)[waiting] == "1", "a worker with a task")
+
+    os.kill(worker.pid, signal.SIGTERM)
+    worker.wait_for("pool_process_stuck")
+    for child in worker.children:
+        os.kill(child, signal.SIGCONT)
+
+    assert worker.wait() == 0
+    processes.worker("two")
+    wait_until(lambda: all_done(wire), "empty queues")
+    assert HarvestEvent.objects.count() == 1
+
+
 def test_worker_that_hangs_up_begins_anew(processes: Processes, wire: Wire) -> None:
     worker = processes.worker("again")
 
