@@ -18,8 +18,7 @@ CUT = "[cut]"
 MAX_TEXT = 1_000
 #: Of a traceback, whose end says most.
 MAX_TRACEBACK = 16_000
-#: Of a longer text, both ends are looked at: so much that no secret which is torn between them is among
-#: what is left.
+#: Of a longer text than this, both ends are looked at.
 MAX_LOOKED_AT = 100_000
 #: Values in a list or an object (all ids of a batch), and how deep these are looked into.
 MAX_VALUES = 200
@@ -44,6 +43,7 @@ _SENTENCE = re.compile(
 )
 #: Letters of what a parser may have found in the wrong place: `unexpected token: EOF`.
 _MAX_SYMBOL = 8
+_UNEXPECTED = "unexpected "
 
 #: Each with a sign without which a text has none of them (searching for it costs next to nothing), and
 #: with what stands in its place.
@@ -72,18 +72,19 @@ class Redactor:
 
     def text(self, text: str, most: int = MAX_TEXT) -> str:
         """Return a text without secrets, and cut in its middle where it is too long."""
-        if len(text) > MAX_LOOKED_AT:
-            text = text[: MAX_LOOKED_AT // 2] + text[-MAX_LOOKED_AT // 2 :]
+        length = len(text)
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, CUT)
+        if len(text) > MAX_LOOKED_AT:
+            text = _both_ends(text)
         for sign, pattern, replacement in _PATTERNS:
             if sign in text:
                 text = pattern.sub(replacement, text)
         lowered = text.lower()
         if any(word in lowered for word in _WORDS):
             text = _NAMED.sub(_cut_unless_harmless, text)
-        return text if len(text) <= most else shorten(text, most)
+        return text if len(text) <= most else shorten(text, most, length)
 
     def value(self, value: Any, depth: int = 0) -> Any:
         """Return a value as JSON can say it: bounded in every way, without secrets."""
@@ -119,16 +120,26 @@ def _cut_unless_harmless(match: re.Match[str]) -> str:
 
 
 def _is_symbol(match: re.Match[str], word: str) -> bool:
-    parsed = match[1].lower() == "token: " and match.string[: match.start()].lower().endswith(
-        "unexpected "
-    )
+    before = match.string[max(0, match.start() - len(_UNEXPECTED)) : match.start()]
+    parsed = match[1].lower() == "token: " and before.lower() == _UNEXPECTED
     return parsed and word.isalpha() and len(word) <= _MAX_SYMBOL
 
 
-def shorten(text: str, most: int) -> str:
-    """Return beginning and end of a text, and how much is between them."""
+def _both_ends(text: str) -> str:
+    """Return beginning and end of a long text, without what was torn: half of what looks like a secret
+    looks like none. So the beginning ends with a word, and the end begins with a line."""
+    half = MAX_LOOKED_AT // 2
+    beginning, end = text[:half], text[-half:]
+    words = max(beginning.rfind(" "), beginning.rfind("\n")) + 1
+    line = (end.find("\n") + 1) or half
+    left_out = len(text) - words - (half - line)
+    return f"{beginning[:words]} … {left_out} characters … {end[line:]}"
+
+
+def shorten(text: str, most: int, length: int) -> str:
+    """Return beginning and end of a text that had this length, and how much is between them."""
     half = most // 2
-    return f"{text[:half]} … {len(text) - 2 * half} characters … {text[-half:]}"
+    return f"{text[:half]} … {length - 2 * half} characters … {text[-half:]}"
 
 
 def _said(say: Callable[[], str]) -> str:

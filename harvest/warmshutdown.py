@@ -21,7 +21,8 @@ from celery.concurrency.asynpool import AsynPool
 
 logger = structlog.stdlib.get_logger(__name__)
 
-#: Seconds for all of it. A process that was idle takes a task at once, unless the machine is very busy.
+#: Seconds for all of it, but for a process that is stuck in the midst of an answer. One that was idle
+#: takes a task at once, unless the machine is very busy.
 PATIENCE = 10.0
 #: Seconds of each wait for one process.
 MOMENT = 0.05
@@ -45,14 +46,17 @@ class WarmShutdown(bootsteps.StartStopStep):
 
 def _let_take(pool: Any) -> None:
     until = time.monotonic() + PATIENCE
-    while time.monotonic() < until and (jobs := _on_their_way(pool)):
-        for job in jobs:
-            _go_on_writing(pool, job)
-            _listen(pool, job._write_to)
-    for job in _on_their_way(pool):
-        if job._writer() in pool._active_writers:
-            _end(job._write_to)
-    pool._join_exited_workers()
+    try:
+        while time.monotonic() < until and (jobs := _on_their_way(pool)):
+            for job in jobs:
+                _go_on_writing(pool, job)
+                _listen(pool, job._write_to)
+    finally:
+        for job in _on_their_way(pool):
+            if job._writer() in pool._active_writers:
+                _end(job._write_to)
+        # Celery would write its last word to a process that died, and wait for a pipe that is full.
+        pool._join_exited_workers()
 
 
 def _end(process: Any) -> None:
@@ -72,8 +76,11 @@ def _on_their_way(pool: Any) -> list[Any]:
 
 def _go_on_writing(pool: Any, job: Any) -> None:
     writer = job._writer()
-    inq = job._write_to.inq._writer
-    if writer in pool._active_writers and select.select([], [inq], [], MOMENT)[1]:
+    if writer not in pool._active_writers:
+        return
+    poll = select.poll()
+    poll.register(job._write_to.inq._writer, select.POLLOUT)
+    if poll.poll(MOMENT * 1_000):
         with suppress(StopIteration, OSError, EOFError):
             next(writer)
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import signal
+import stat
+import struct
+import termios
 import time
+from collections.abc import Iterable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -18,7 +24,7 @@ from harvest.tasks import recompute_run_status
 from local.servers import local_aws
 from tests.broker.clock import Clock
 from tests.broker.conftest import VISIBILITY_TIMEOUT
-from tests.broker.processes import Processes, wait_until
+from tests.broker.processes import Process, Processes, wait_until
 from tests.broker.test_pipeline import all_done, assert_calm, assert_end_state
 from tests.broker.traffic import mixed
 from tests.broker.wire import Wire
@@ -91,54 +97,84 @@ def test_terminated_worker_leaves_nothing_undone(processes: Processes, wire: Wir
     assert_end_state(traffic)
 
 
-@pytest.mark.parametrize("size", [10, 20_000], ids=["in-the-pipe", "larger-than-the-pipe"])
+def unread(pids: Iterable[int]) -> int:
+    """Return how many bytes wait in the pipes that processes read."""
+    return sum(map(_unread, pids))
+
+
+def _unread(pid: int) -> int:
+    result = 0
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        if str(file.readlink()).startswith("pipe:") and file.lstat().st_mode & stat.S_IRUSR:
+            pipe = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+            result += struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))[0]
+            os.close(pipe)
+    return result
+
+
+@pytest.fixture
+def deaf_worker(processes: Processes, wire: Wire) -> Process:
+    """A worker whose two processes take nothing that they are sent, until they are told to go on."""
+    wire.renew(300)  # what it has comes to nobody else meanwhile
+    worker = processes.worker()
+    for child in worker.children:
+        os.kill(child, signal.SIGSTOP)
+    return worker
+
+
+def send_to(worker: Process, wire: Wire, run: str, size: int) -> None:
+    """Publish an event, of which the worker sends a task to a process that has nothing yet."""
+    before = unread(worker.children)
+    noise = random.Random(1).randbytes(size).hex() * 5
+    wire.send([sns_body(airflow_event(dag_run_id=run, rikolti_message=noise))])
+    wait_until(lambda: unread(worker.children) > before, "a task in a pipe")
+
+
+#: Of an event: what fits into a pipe of 64 KB, and what doesn't.
+SMALL, LARGE = 10, 20_000
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_terminated_worker_hears_of_a_task_that_was_on_its_way(
-    processes: Processes, wire: Wire, size: int
+    deaf_worker: Process, wire: Wire, size: int
 ) -> None:
     """The task is done and acknowledged by the worker that has it, and is not left to the next."""
-    worker = processes.worker()
-    children = worker.children
-    # What they are sent stays in a pipe of 64 KB.
-    for child in children:
-        os.kill(child, signal.SIGSTOP)
-    noise = random.Random(1).randbytes(size).hex() * 5
+    send_to(deaf_worker, wire, "one", size)
+    send_to(deaf_worker, wire, "two", size)
 
-    def send(run: str) -> None:
-        wire.send([sns_body(airflow_event(dag_run_id=run, rikolti_message=noise))])
-        worker.wait_for(f"dag_run_id={run} ")
-
-    send("one")
-    send("two")
-    waiting = "ApproximateNumberOfMessages"
-    wait_until(lambda: wire.attributes(TASKS)[waiting] == "0", "a worker that has both")
-    os.kill(worker.pid, signal.SIGTERM)
-    worker.wait_for("Warm shutdown")
-    send("three")  # its task wakes the worker's loop, which ends
+    os.kill(deaf_worker.pid, signal.SIGTERM)
+    deaf_worker.wait_for("Warm shutdown")
+    wire.send(
+        [sns_body(airflow_event(dag_run_id="three"))]
+    )  # its task wakes the worker's loop, which ends
+    deaf_worker.wait_for("dag_run_id=three ")
     time.sleep(2)  # in which it would forget the others
-    for child in children:
+    for child in deaf_worker.children:
         os.kill(child, signal.SIGCONT)
 
-    assert worker.wait() == 0
+    assert deaf_worker.wait() == 0
     assert HarvestEvent.objects.count() == 2
     assert wire.depths()[TASKS] == 3, "what comes next in two chains, and the third"
 
 
-def test_worker_ends_though_a_process_takes_nothing(processes: Processes, wire: Wire) -> None:
-    worker = processes.worker()
-    children = worker.children
-    for child in children:
-        os.kill(child, signal.SIGSTOP)
-    noise = random.Random(1).randbytes(20_000).hex() * 5
-    wire.send([sns_body(airflow_event(rikolti_message=noise))])
-    waiting = "ApproximateNumberOfMessagesNotVisible"
-    wait_until(lambda: wire.attributes(TASKS)[waiting] == "1", "a worker with a task")
+@pytest.mark.parametrize("dies", [False, True])
+def test_worker_ends_though_a_process_takes_nothing(
+    deaf_worker: Process, processes: Processes, wire: Wire, *, dies: bool
+) -> None:
+    send_to(deaf_worker, wire, "one", LARGE)
+    children = deaf_worker.children
 
-    os.kill(worker.pid, signal.SIGTERM)
-    worker.wait_for("pool_process_stuck")
-    for child in worker.children:
-        os.kill(child, signal.SIGCONT)
+    os.kill(deaf_worker.pid, signal.SIGTERM)
+    deaf_worker.wait_for("Warm shutdown")
+    if dies:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+    else:
+        deaf_worker.wait_for("pool_process_stuck")
+        for child in deaf_worker.children:
+            os.kill(child, signal.SIGCONT)
 
-    assert worker.wait() == 0
+    assert deaf_worker.wait() == 0
     processes.worker("two")
     wait_until(lambda: all_done(wire), "empty queues")
     assert HarvestEvent.objects.count() == 1

@@ -66,7 +66,7 @@ def expect(bodies: Iterable[str], hostile: Collection[str]) -> Expected:
         message = _decode(event["rikolti_message"])
         events[message_id] = run = (host, *name)
         dag_level = isinstance(message, dict) and "dag_complete" in message
-        by_run[run].append((timestamp, dag_level, message_id, _status(message)))
+        by_run[run].append((timestamp, dag_level, message_id, status_of(message)))
     statuses = {run: max(of_run)[-1] for run, of_run in by_run.items()}
     return Expected(events, statuses, Counter(hostile))
 
@@ -130,7 +130,9 @@ def _decode(message: Any) -> Any:
         return message
 
 
-def _status(message: Any) -> str:
+def status_of(message: Any) -> str:
+    """Return the status of a run of which this was heard last."""
+    message = _decode(message)
     if isinstance(message, dict):
         if message.get("error") not in (None, False) or message.get("dag_complete") is False:
             return "failed"

@@ -9,6 +9,7 @@ from itertools import cycle, islice
 from typing import Any
 
 from tests.broker.traffic import HOSTILE
+from tests.chaos.counter import status_of
 from tests.factories import HOST, airflow_event, sns_body
 from tests.signatures import signed_body, sns_key
 
@@ -68,7 +69,8 @@ def _otherwise(body: str, rng: random.Random) -> str:
     """Return an event's body with another outcome, published after all the others."""
     envelope = json.loads(body)
     event = json.loads(envelope["Message"])
-    others = [message for message in LAST_MESSAGES if message != event["rikolti_message"]]
+    status = status_of(event["rikolti_message"])
+    others = [message for message in LAST_MESSAGES if status_of(message) != status]
     return sns_body(
         {**event, "rikolti_message": rng.choice(others)},
         message_id=envelope["MessageId"],

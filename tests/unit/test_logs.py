@@ -9,6 +9,7 @@ import re
 import string
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from structlog.contextvars import bound_contextvars
 from avram import logs
 from avram.__main__ import command
 from avram.environment import ROOT
-from avram.redaction import MAX_TEXT, MAX_TRACEBACK, Redactor
+from avram.redaction import MAX_LOOKED_AT, MAX_TEXT, MAX_TRACEBACK, Redactor
 from harvest import limits
 
 SECRET = "s3cr3t-of-the-tests"
@@ -369,6 +370,32 @@ def test_secret_of_any_length_is_cut_at_both_ends(
 
     assert "xxx" not in Redactor().text(text)
     assert "xxx" not in Redactor(["x" * length]).text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- " * 30_000 + "token=" + "x" * 60_000,
+        "- " * 30_000 + "DETAIL:  Failing row contains (" + "xxx " * 30_000,
+        "redis://a:" + "x" * 200_000 + "@h",
+        "- " * (MAX_LOOKED_AT // 4 - 5) + "redis://a:xxxxxxxxxxxxxxxx@h " + "- " * 100_000,
+        "DETAIL:  " + "y" * 49_980 + "\nxxxxxx" + "- " * 50_000 + "xxxxxx\nDETAIL:  " + "y" * 49_980,
+    ],
+)  # fmt: skip
+def test_secret_that_is_torn_in_a_very_long_text_is_cut(text: str) -> None:
+    assert "xxx" not in Redactor(["xxxxxx" + "- " * 50_000 + "xxxxxx"]).text(text)
+
+
+def test_time_of_a_text_that_says_token_often_grows_with_its_length() -> None:
+    def seconds(times: int) -> float:
+        text = "token: ab€ " * times
+        started = time.perf_counter()
+        Redactor().text(text)
+        return time.perf_counter() - started
+
+    few, many = (min(seconds(times) for _ in range(5)) for times in (1_000, 8_000))
+
+    assert many < 24 * few  # 64 times, were it the square
 
 
 # --- Real processes -------------------------------------------------------------------------------
