@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -354,6 +355,24 @@ def test_postgresql_has_an_index_for_filters_that_hardly_go_together(
         cursor.execute("DROP INDEX event_newest_of_outcome, event_newest_of_dag")
 
     assert f" {index} " in HarvestEvent.objects.filter(**filters)[:50].explain()
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+@pytest.mark.usefixtures("counted_rows")
+def test_postgresql_expects_few_events_where_filters_hardly_go_together() -> None:
+    """Else it may take an index of one of them, and read all that it has."""
+
+    def expected() -> int:
+        [plan] = json.loads(
+            HarvestEvent.objects.filter(dag_level=True, outcome="running").explain(format="json")
+        )
+        return int(plan["Plan"]["Plan Rows"])
+
+    informed = expected()
+    with connection.cursor() as cursor:
+        cursor.execute("DROP STATISTICS event_kinds")
+
+    assert informed < 5 < expected()
 
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'")
