@@ -402,11 +402,11 @@ def test_doctor_reads_the_clock_of_a_refusal() -> None:
 
 def test_doctor_misses_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'harvest' AND name LIKE '0003%'")
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'harvest' AND name LIKE '0004%'")
 
     (found,) = faults()
 
-    assert found == "Database: 1 migrations are missing (harvest 0003_groups). Run manage.py migrate."
+    assert found == "Database: 1 migrations are missing (harvest 0004_statistics). Run manage.py migrate."
 
 
 def test_doctor_while_the_database_is_away_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
