@@ -406,7 +406,8 @@ def test_doctor_misses_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
 
     (found,) = faults()
 
-    assert found == "Database: 1 migrations are missing (harvest 0004_statistics). Run manage.py migrate."
+    missing = "harvest 0004_statistics"
+    assert found == f"Database: 1 migrations are missing ({missing}). Run manage.py migrate."
 
 
 def test_doctor_while_the_database_is_away_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
