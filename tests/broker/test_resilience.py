@@ -112,13 +112,17 @@ def _unread(pid: int) -> int:
     return result
 
 
+def signal_children(worker: Process, number: int) -> None:
+    for child in worker.children:
+        os.kill(child, number)
+
+
 @pytest.fixture
 def deaf_worker(processes: Processes, wire: Wire) -> Process:
     """A worker whose two processes take nothing that they are sent, until they are told to go on."""
     wire.renew(300)  # what it has comes to nobody else meanwhile
     worker = processes.worker()
-    for child in worker.children:
-        os.kill(child, signal.SIGSTOP)
+    signal_children(worker, signal.SIGSTOP)
     return worker
 
 
@@ -144,13 +148,11 @@ def test_terminated_worker_hears_of_a_task_that_was_on_its_way(
 
     os.kill(deaf_worker.pid, signal.SIGTERM)
     deaf_worker.wait_for("Warm shutdown")
-    wire.send(
-        [sns_body(airflow_event(dag_run_id="three"))]
-    )  # its task wakes the worker's loop, which ends
+    # Its task wakes the worker's loop, which ends.
+    wire.send([sns_body(airflow_event(dag_run_id="three"))])
     deaf_worker.wait_for("dag_run_id=three ")
     time.sleep(2)  # in which it would forget the others
-    for child in deaf_worker.children:
-        os.kill(child, signal.SIGCONT)
+    signal_children(deaf_worker, signal.SIGCONT)
 
     assert deaf_worker.wait() == 0
     assert HarvestEvent.objects.count() == 2
@@ -162,17 +164,14 @@ def test_worker_ends_though_a_process_takes_nothing(
     deaf_worker: Process, processes: Processes, wire: Wire, *, dies: bool
 ) -> None:
     send_to(deaf_worker, wire, "one", LARGE)
-    children = deaf_worker.children
 
     os.kill(deaf_worker.pid, signal.SIGTERM)
     deaf_worker.wait_for("Warm shutdown")
     if dies:
-        for child in children:
-            os.kill(child, signal.SIGKILL)
+        signal_children(deaf_worker, signal.SIGKILL)
     else:
         deaf_worker.wait_for("pool_process_stuck")
-        for child in deaf_worker.children:
-            os.kill(child, signal.SIGCONT)
+        signal_children(deaf_worker, signal.SIGCONT)
 
     assert deaf_worker.wait() == 0
     processes.worker("two")

@@ -66,7 +66,8 @@ def expect(bodies: Iterable[str], hostile: Collection[str]) -> Expected:
         message = _decode(event["rikolti_message"])
         events[message_id] = run = (host, *name)
         dag_level = isinstance(message, dict) and "dag_complete" in message
-        by_run[run].append((timestamp, dag_level, message_id, status_of(message)))
+        status = status_of(event["rikolti_message"])
+        by_run[run].append((timestamp, dag_level, message_id, status))
     statuses = {run: max(of_run)[-1] for run, of_run in by_run.items()}
     return Expected(events, statuses, Counter(hostile))
 
@@ -131,7 +132,7 @@ def _decode(message: Any) -> Any:
 
 
 def status_of(message: Any) -> str:
-    """Return the status of a run of which this was heard last."""
+    """Return the status of a run of which this was heard last, as it was written."""
     message = _decode(message)
     if isinstance(message, dict):
         if message.get("error") not in (None, False) or message.get("dag_complete") is False:
