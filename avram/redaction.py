@@ -72,19 +72,24 @@ class Redactor:
 
     def text(self, text: str, most: int = MAX_TEXT) -> str:
         """Return a text without secrets, and cut in its middle where it is too long."""
-        length = len(text)
+        left_out = 0
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, CUT)
         if len(text) > MAX_LOOKED_AT:
-            text = _both_ends(text)
+            beginning, end = _both_ends(text)
+            left_out = len(text) - len(beginning) - len(end)
+            text = _joined(beginning, left_out, end)
         for sign, pattern, replacement in _PATTERNS:
             if sign in text:
                 text = pattern.sub(replacement, text)
         lowered = text.lower()
         if any(word in lowered for word in _WORDS):
             text = _NAMED.sub(_cut_unless_harmless, text)
-        return text if len(text) <= most else shorten(text, most, length)
+        if len(text) <= most:
+            return text
+        half = most // 2
+        return _joined(text[:half], len(text) - 2 * half + left_out, text[-half:])
 
     def value(self, value: Any, depth: int = 0) -> Any:
         """Return a value as JSON can say it: bounded in every way, without secrets."""
@@ -125,21 +130,18 @@ def _is_symbol(match: re.Match[str], word: str) -> bool:
     return parsed and word.isalpha() and len(word) <= _MAX_SYMBOL
 
 
-def _both_ends(text: str) -> str:
+def _both_ends(text: str) -> tuple[str, str]:
     """Return beginning and end of a long text, without what was torn: half of what looks like a secret
     looks like none. So the beginning ends with a word, and the end begins with a line."""
     half = MAX_LOOKED_AT // 2
     beginning, end = text[:half], text[-half:]
     words = max(beginning.rfind(" "), beginning.rfind("\n")) + 1
     line = (end.find("\n") + 1) or half
-    left_out = len(text) - words - (half - line)
-    return f"{beginning[:words]} … {left_out} characters … {end[line:]}"
+    return beginning[:words], end[line:]
 
 
-def shorten(text: str, most: int, length: int) -> str:
-    """Return beginning and end of a text that had this length, and how much is between them."""
-    half = most // 2
-    return f"{text[:half]} … {length - 2 * half} characters … {text[-half:]}"
+def _joined(beginning: str, left_out: int, end: str) -> str:
+    return f"{beginning} … {left_out} characters … {end}"
 
 
 def _said(say: Callable[[], str]) -> str:

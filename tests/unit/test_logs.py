@@ -332,6 +332,18 @@ def test_everything_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     assert (entry["number"], entry["thing"]) == ("nan", "<RuntimeError>")
 
 
+@pytest.mark.parametrize(
+    ("text", "left_out"),
+    [("x" * (MAX_TEXT + 500), 500), ("token=a " + "- " * (MAX_TEXT // 2 - 5), None)],
+    ids=["too long", "longer when it is cleaned"],
+)
+def test_text_that_is_cut_says_how_much_is_missing(text: str, left_out: int | None) -> None:
+    [said] = re.findall(r"… (-?\d+) characters …", Redactor().text(text))
+
+    assert int(said) > 0
+    assert left_out in (None, int(said))
+
+
 def test_secret_at_the_edge_of_a_long_text_is_cut() -> None:
     text = "x" * (MAX_TEXT // 2 - 5) + SECRET + "y" * 10 * MAX_TEXT
 
