@@ -12,9 +12,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from statistics import mean, quantiles
 
-#: Seconds: of a child by `make bench BENCH=drain`, and of each event more by a profile of the same.
-A_CHAIN = 0.030
-AN_EVENT = 0.0004
+#: Seconds: of a child by `make bench BENCH=drain`, and of each event more by `make bench BENCH=costs`.
+A_CHAIN = 0.032
+AN_EVENT = 0.0003
 #: Seconds for a receive of ten from SQS itself, which answers more slowly than a local queue server.
 A_RECEIVE = 0.015
 
