@@ -109,7 +109,8 @@ def walk_run(client: Client, run: HarvestRun) -> None:
     for word in filter(None, (run.dag_id, run.dag_run_id, run.host, run.failure_reason)):
         for model in (HarvestRun, HarvestEvent):
             check_search(client, list_url(model), word, MAX_LIST)
-        check_search(client, reverse("api:runs"), word, ON_A_PAGE * MAX_ANSWER)
+        # A reason may be longer than what the API takes for a search.
+        check_search(client, reverse("api:runs"), word[: limits.MAX_ID], ON_A_PAGE * MAX_ANSWER)
 
 
 def check_search(client: Client, url: str, words: str, max_bytes: int) -> None:

@@ -45,6 +45,17 @@ def test_short_run(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_words_of_a_run_that_are_longer_than_a_search_are_no_finding(tmp_path: Path) -> None:
+    error = {"dag_complete": False, "error": True, "exception": "x" * 300}
+    body = tmp_path / "body"
+    body.write_text(factories.sns_body(factories.airflow_event(rikolti_message=error)))
+
+    result = run("-m", "fuzz", str(body), TEST_ENGINE="sqlite", VAR_DIR=str(tmp_path))
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout == f"{body}: event\n"
+
+
 @pytest.mark.parametrize(
     ("fault", "kept"), [("raise KeyError('planted')", "crash-*"), ("time.sleep(60)", "timeout-*")]
 )
